@@ -1,0 +1,3 @@
+import js
+
+js.document.documentElement.setAttribute("data-app", "ready")

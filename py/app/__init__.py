@@ -1,0 +1,1 @@
+"""The page, on MicroPython. Its pure views and rules run on CPython too (tests/app)."""

@@ -1,0 +1,192 @@
+"""Every event of the page: one delegated listener a type, for the life of the app."""
+
+from app import dom
+from app.device import DeviceError
+
+FILE_INPUTS = ("attachments", "camera")
+
+
+def listen(app):
+    dom.listen("click", lambda event: _click(app, event))
+    dom.listen("submit", lambda event: _submit(app, event))
+    dom.listen("input", lambda event: _typed(app, event))
+    dom.listen("change", lambda event: _chosen(app, event))
+    dom.listen("keydown", lambda event: _key(app, event))
+    dom.listen("paste", lambda event: _pasted(app, event))
+    dom.listen("dragover", _drag_over)
+    dom.listen("drop", lambda event: _dropped(app, event))
+    dom.listen("close", lambda event: _closed(app, event), True)  # it does not bubble
+    dom.listen("visibilitychange", lambda _event: _visibility(app))
+    dom.listen_window("pagehide", lambda _event: _keep(app))
+    dom.listen_window("hashchange", lambda _event: app.navigate())
+    dom.listen_window("online", lambda _event: _link(app, True))
+    dom.listen_window("offline", lambda _event: _link(app, False))
+
+
+def _keep(app):
+    for kind in app.forms:
+        app.task(app.forms[kind].keep())
+
+
+def _visibility(app):
+    if dom.visible():
+        app.task(app.engine.tell("nudge", {"reason": "visible"}))
+        app.refresh_soon()
+    else:
+        _keep(app)
+
+
+def _link(app, online):
+    app.state["online"] = online
+    app.show()
+    app.task(app.engine.tell("link", {"online": online}))
+    app.refresh_soon()
+
+
+def _form_of(app, element):
+    """The capture form an element stands in, or None."""
+    form = element.closest("form") if getattr(element, "closest", None) else None
+    return None if form is None else app.forms.get(form.id)
+
+
+def _submit(app, event):
+    event.preventDefault()
+    form = app.forms.get(event.target.id)
+    app.task(form.save() if form else app.about.submit(event.target.id))
+
+
+def _typed(app, event):
+    form = _form_of(app, event.target)
+    if form is not None:
+        form.changed()
+
+
+def _chosen(app, event):
+    target = event.target
+    if target.type == "file" and target.id in FILE_INPUTS:
+        _take_files(app, target.id)
+
+
+def take_early_files(app):
+    """Files chosen before anybody listened still lie in their inputs."""
+    for name in FILE_INPUTS:
+        _take_files(app, name)
+
+
+def _take_files(app, name):
+    if _add(app, dom.file_list(dom.by_id(name).files)):
+        dom.reset_input(name)  # so that the same file can be chosen again
+
+
+def _add(app, files):
+    """False while they could not be taken."""
+    if not files:
+        return False
+    form = app.forms["ticket"]
+    try:
+        form.files.add(files, form.limits(), dom.by_id("keep-original").checked)
+    except DeviceError as error:
+        app.storage_problem(error)
+        return False
+    return True
+
+
+def _key(app, event):
+    if event.key == "Enter" and (event.ctrlKey or event.metaKey):
+        form = _form_of(app, event.target)
+        if form is not None:
+            event.preventDefault()
+            app.task(form.save())
+
+
+def _ticket_shown():
+    return not dom.by_id("view-capture").hidden and not dom.by_id("ticket").hidden
+
+
+def _pasted(app, event):
+    files = dom.transfer_files(event.clipboardData)
+    if files and _ticket_shown():
+        event.preventDefault()
+        _add(app, files)
+
+
+def _drag_over(event):
+    event.preventDefault()  # or a drop beside the field would open the file instead of the form
+
+
+def _dropped(app, event):
+    event.preventDefault()
+    if _ticket_shown():
+        _add(app, dom.transfer_files(event.dataTransfer))
+
+
+def _closed(app, event):
+    if event.target.id == "detail":
+        app.outbox.closed()
+
+
+def _click(app, event):
+    if event.target.id == "detail":  # the backdrop is the dialog itself
+        app.outbox.closed()
+        return
+    name, element = dom.acted(event)
+    if name is None or element.getAttribute("aria-disabled") == "true":
+        return
+    if name == "skip":
+        event.preventDefault()  # its hash would lead to another screen
+        dom.focus("main")
+    else:
+        _act(app, name, element)
+
+
+def _act(app, name, element):
+    item = element.getAttribute("data-id")
+    if name.startswith("row-"):
+        app.outbox.start(name[4:], item)
+    elif name.startswith("file-"):
+        _file(app, name, element.getAttribute("data-file"))
+    elif name in ("note-act", "note-close"):
+        app.notes.close(element.getAttribute("data-note"), acted=name == "note-act")
+    elif name == "open":
+        app.task(app.outbox.open(item))
+    elif name == "copy":
+        app.task(app.outbox.copy(element.getAttribute("data-copy")))
+    elif name == "undo":
+        form = _form_of(app, element)
+        app.task(form.undo())
+    elif name == "detail-close":
+        app.outbox.closed()
+    elif name == "more":
+        app.task(app.outbox.more())
+    elif name in ASKS:
+        app.task(app.outbox.ask(*ASKS[name]))
+
+
+#: act -> (method of the engine, what is said)
+ASKS = {
+    "sync": ("sync",),
+    "pause": ("pause", "Paused"),
+    "resume": ("resume", "Resumed"),
+    "retry-all": ("retry_all",),
+}
+
+
+def _file(app, name, identity):
+    files = app.forms["ticket"].files
+    if name == "file-original":
+        files.use_original(identity)
+        return
+    removed = files.remove(identity)
+    if removed is None:
+        return
+    one, place = removed
+    if one["state"] == "refused":
+        return
+    app.notes.add(
+        "Removed " + one["name"],
+        "info",
+        "Undo",
+        lambda: files.put_back(one, place),
+        lambda: files.forget(one),
+    )
+    dom.focus("attachments")

@@ -1,0 +1,290 @@
+"""One capture form: its draft, its checks, and Save, which never waits for the engine."""
+
+import asyncio
+
+from app import catalogue, device, dom, model
+from app.device import DeviceError
+from app.engine_client import EngineError
+from app.files import Files
+from app.views import capture as view
+
+AUTOSAVE_MS = 400
+REQUESTER = {"ticket": ("user.name", "user.email"), "feedback": ("userName",)}
+
+
+class Form:
+    """The form ``kind`` of index.html (ids start with its name)."""
+
+    def __init__(self, app, kind):
+        self.kind = kind
+        self.phase = "idle"
+        self._app = app
+        self._message = ""
+        self._errors = {}
+        self._undo = None
+        self._slot = None  # the draft's name, once known
+        self._draft_kept = False
+        self._changes = 0  # counts what is typed; a draft is current when it has seen the last
+        self._kept_changes = 0
+        self._autosaving = False
+        self._draft_lock = asyncio.Lock()  # a draft must not land after its capture
+        self.files = Files(app, self, self._files_changed)
+
+    # Showing
+
+    def show(self):
+        shown = {
+            "files": self.files.items,
+            "phase": self.phase,
+            "message": self._message,
+            "errors": self._errors,
+            "undo": self._undo is not None,
+            "draft_kept": self._draft_kept,
+        }
+        dom.show(self.kind + "-note", view.save_note(shown))
+        if self.kind == "ticket":
+            dom.show("ticket-files", view.attachments(shown))
+        waits = self.phase == "saving" or model.why_not_save(self.files.items) is not None
+        dom.set_attribute(self.kind + "-save", "aria-disabled", "true" if waits else None)
+
+    def left(self):
+        """Another screen is shown: what was said about the last save is over, and its Undo."""
+        if self.phase == "saved":
+            self.phase, self._undo = "idle", None
+            self.show()
+
+    def show_choices(self):
+        """Offer what the catalogue offers; a choice already made stays chosen."""
+        values = dom.values(self.kind)
+        given = self._app.state["catalogue"]
+        if self.kind == "ticket":
+            for field in ("category", "severity"):
+                pairs = model.choices(self.kind, field, given)
+                dom.show(field, view.options(pairs, values.get(field), "Not set"))
+        fit = catalogue.destinations(given, self.kind)
+        dom.reveal(self.kind + "-destination", len(fit) > 1)
+        pairs = [(one["name"], one.get("title") or one["name"]) for one in fit]
+        chosen = values.get("destination")
+        dom.show(self.kind + "-destination-choice", view.options(pairs, chosen, "Where it belongs"))
+
+    def limits(self):
+        return catalogue.limits(
+            self._app.state["catalogue"], self.kind, dom.values(self.kind).get("destination")
+        )
+
+    def _files_changed(self, stored=False):
+        if stored:
+            self.changed()
+        self.show()
+
+    # Drafts
+
+    async def restore(self):
+        """Bring back what was typed before; never over, or into, what is being saved now."""
+        async with self._draft_lock:
+            try:
+                self._slot = draft_name(self.kind, self._app.tab)
+                draft = await self._app.device.load_draft(self._slot)
+                requester = await self._app.device.load_draft("requester") or {}
+            except DeviceError as error:
+                self._app.storage_problem(error)
+                return
+            if draft:
+                dom.fill(self.kind, draft["values"], only_empty=True)
+                self._draft_kept = True
+                self._undo = None  # it would overwrite the draft
+        if draft:
+            await self.files.restore(draft.get("files") or [])
+        self._fill_requester(requester)
+        self.show()
+
+    def _fill_requester(self, requester):
+        mine = REQUESTER[self.kind]
+        wanted = {
+            "user.name": requester.get("name"),
+            "userName": requester.get("name"),
+            "user.email": requester.get("email"),
+        }
+        dom.fill(self.kind, {name: wanted[name] or "" for name in mine}, only_empty=True)
+
+    def changed(self):
+        """Something was typed or chosen: keep it soon."""
+        if self.phase == "saved" and not model.blank(dom.values(self.kind)):
+            self.phase, self._undo = "idle", None  # Undo would overwrite what is typed now
+        if self.phase == "failed":
+            self.phase = "idle"
+        if self._errors:
+            self._check(dom.values(self.kind))
+            self.show()
+        self._keep_soon()
+
+    def _keep_soon(self):
+        self._changes += 1
+        if not self._autosaving:
+            self._autosaving = True
+            self._app.task(self._autosave())
+
+    async def _autosave(self):
+        """Write once the typing rests."""
+        seen = None
+        while seen != self._changes:
+            seen = self._changes
+            await asyncio.sleep_ms(AUTOSAVE_MS)
+        self._autosaving = False
+        await self.keep()
+
+    async def keep(self):
+        """Write the draft now, if it is not current."""
+        async with self._draft_lock:
+            if self._slot is None or self._kept_changes == self._changes:
+                return
+            seen = self._changes
+            values = dom.values(self.kind)
+            try:
+                if model.blank(values) and not self.files.items:
+                    await self._app.device.drop_draft(self._slot)
+                    self._draft_kept = False
+                else:
+                    draft = model.draft(values, self.files.items)
+                    await self._app.device.save_draft(self._slot, draft)
+                    self._draft_kept = True
+            except DeviceError as error:
+                self._draft_kept = False
+                self._app.storage_problem(error)
+                return
+            self._kept_changes = seen
+        self._app.storage_works()
+        self.show()
+
+    # Saving
+
+    def _check(self, values):
+        wrong = catalogue.check(self._app.state["catalogue"], self.kind, values)
+        self._errors = {}
+        for name in view_fields(self.kind):
+            text = wrong.get(name)
+            if text:
+                self._errors[name] = text
+            dom.field_error(self.kind, name, text)
+            dom.show("{}-{}-error".format(self.kind, name.replace(".", "-")), view.error(text))
+
+    async def save_early(self):
+        """Save was chosen before the app was up: what stood in the form then, once its files are
+        stored; nothing of a draft that is found meanwhile."""
+        values, files = dom.values(self.kind), list(self.files.items)
+        self.phase = "saving"
+        self.show()
+        await self.files.settled()
+        self.phase = "idle"
+        await self._save(values, files, None)
+
+    async def save(self):
+        """From the click to "Saved on this device"; until then the form keeps everything."""
+        await self._save(dom.values(self.kind), list(self.files.items), self._slot)
+
+    async def _save(self, values, files, slot):
+        """``slot``: the draft that this was, which goes with it."""
+        if self.phase == "saving" or model.why_not_save(files):
+            self.show()
+            return
+        self._check(values)
+        if self._errors:
+            self.phase = "idle"
+            self.show()
+            dom.focus_field(self.kind, first_wrong(self.kind, self._errors))
+            return
+        self.phase = "saving"
+        self._undo = None
+        self.show()
+        try:
+            async with self._draft_lock:
+                await self._app.device.tried()
+                identity = device.uuid7()
+                made = model.capture(
+                    self.kind, identity, device.now(), values, files, self._app.state["facts"]
+                )
+                if slot is not None:
+                    made["form"] = slot
+                await self._app.device.capture(made)
+        except DeviceError as error:
+            self.phase, self._message = "failed", error.message
+            self.show()
+            return
+        self._app.storage_works()
+        self._saved(identity, values, files)
+
+    def _saved(self, identity, values, files):
+        self._undo = {"id": identity, "values": values, "files": files}
+        self.phase = "saved"
+        self._draft_kept = False
+        dom.clear(self.kind, values)
+        requester = self._requester(values)
+        self._fill_requester(requester)
+        self.files.captured(files)
+        self._kept_changes = self._changes
+        if self.files.items or not model.blank(dom.values(self.kind)):
+            self._undo = None  # it would overwrite what somebody went on with meanwhile
+            self._keep_soon()
+        self.show()
+        dom.focus_field(self.kind, view_fields(self.kind)[0])
+        self._app.task(self._after_save(requester))
+
+    def _requester(self, values):
+        name = values.get("user.name") or values.get("userName") or ""
+        return {"name": name, "email": values.get("user.email") or ""}
+
+    async def _after_save(self, requester):
+        self._app.refresh_soon()
+        await self._app.engine.tell("nudge", {"reason": "captured"})
+        if self.kind == "ticket":
+            try:
+                await self._app.device.save_draft("requester", requester)
+            except DeviceError as error:
+                self._app.storage_problem(error)
+        await self._app.ask_to_persist()
+
+    async def undo(self):
+        """Take the last save back into the form, if nothing new was typed and it can be."""
+        last, self._undo = self._undo, None
+        if last is None:
+            return
+        files = last["files"]
+        try:
+            if not await self._app.device.undo_capture(last["id"]):
+                await self._app.engine.call("cancel", {"id": last["id"], "reason": "undo"})
+                files = []  # they belong to the cancelled item, which can still be restored
+        except (DeviceError, EngineError) as error:
+            self.phase, self._message = "saved", ""
+            self.show()
+            self._app.notes.add("It was too late to take it back. " + error.message, "bad")
+            return
+        self.phase = "idle"
+        dom.fill(self.kind, last["values"])
+        if files:
+            await self.files.restore(files)
+        elif last["files"]:
+            self._app.notes.add("Taken back. Choose the attachments again.", "info")
+        self.changed()
+        self.show()
+        dom.focus_field(self.kind, view_fields(self.kind)[0])
+        self._app.refresh_soon()
+
+
+def draft_name(kind, tab):
+    """Under which name this tab keeps the draft of a form."""
+    return kind if tab == 1 else f"{kind}:{tab}"
+
+
+def view_fields(kind):
+    """The names of a form's fields, from top to bottom."""
+    return {
+        "ticket": ("summary", "description", "category", "severity", "user.name", "user.email"),
+        "feedback": ("rating", "comment", "userName"),
+    }[kind]
+
+
+def first_wrong(kind, errors):
+    for name in view_fields(kind):
+        if name in errors:
+            return name
+    return view_fields(kind)[0]

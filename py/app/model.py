@@ -1,0 +1,161 @@
+"""From what people typed to what is saved; from what is known to what is said. Pure."""
+
+from app import catalogue, words
+
+PRIORITIES = {"low": 2, "normal": 5, "high": 8, "critical": 10}
+#: What a list shows of an item: the head of a row holds 256 bytes, titles of any script included.
+TITLE_CHARACTERS = 60
+
+FORMS = ("ticket", "feedback")
+
+
+def payload(kind, values, facts):
+    """The payload of docs/formats.md section 6 from a form's values (dotted names nest)."""
+    made = {}
+    for path in values:
+        value = values[path].strip() if isinstance(values[path], str) else values[path]
+        if value in ("", None) or path in ("priority", "destination"):
+            continue
+        place = made
+        names = path.split(".")
+        for name in names[:-1]:
+            place = place.setdefault(name, {})
+        place[names[-1]] = value
+    if kind == "feedback":
+        if "rating" in made:
+            made["rating"] = int(made["rating"])
+        made["context"] = facts
+    else:
+        made["systemInfo"] = facts
+    return made
+
+
+def capture(kind, identity, at, values, files, facts):
+    """What `device.capture` takes, without the draft's name."""
+    content = payload(kind, values, facts)
+    data = {
+        "kind": kind,
+        "operation": "create",
+        "payload": content,
+        "title": title(kind, content),
+        "attachments": [{"id": f["id"], "size": f["size"], "parts": f["parts"]} for f in files],
+    }
+    if values.get("priority"):
+        data["priority"] = PRIORITIES[values["priority"]]
+    if values.get("destination"):
+        data["destination"] = values["destination"]
+    return {"id": identity, "at": at, "data": data}
+
+
+def title(kind, content):
+    text = content.get("summary") or content.get("comment") or words.KINDS.get(kind, (kind,))[0]
+    text = " ".join(text.split())
+    return text if len(text) <= TITLE_CHARACTERS else text[: TITLE_CHARACTERS - 1] + "…"
+
+
+def blank(values):
+    """Nothing that a person wrote: remembered names and preset choices do not count."""
+    written = ("summary", "description", "comment", "rating")
+    return not any((values.get(name) or "").strip() for name in written)
+
+
+def stored(files):
+    return [f for f in files if f["state"] == "stored"]
+
+
+def draft(values, files):
+    """What is kept of an unfinished form; ``attachments`` keeps their bytes from collection."""
+    kept = stored(files)
+    names = ("id", "name", "type", "size", "parts", "before", "note")
+    return {
+        "values": values,
+        "files": [{name: f.get(name) for name in names} for f in kept],
+        "attachments": [f["id"] for f in kept],
+    }
+
+
+def why_not_save(files):
+    """Why Save has to wait, in words; None when it need not."""
+    busy = [f for f in files if f["state"] in ("waiting", "reducing", "storing")]
+    if len(busy) == 1:
+        return "One moment: {} is still being put on this device.".format(busy[0]["name"])
+    if busy:
+        return f"One moment: {len(busy)} attachments are still being put on this device."
+    for one in files:
+        if one["state"] != "stored":  # never left out without a word
+            return "{} cannot be sent along. Remove it, then save.".format(one["name"])
+    return None
+
+
+def can_reduce(kind_of_file):
+    """Photos a canvas may re-encode. Drawings and moving pictures would lose what they are."""
+    return kind_of_file.startswith("image/") and kind_of_file not in ("image/gif", "image/svg+xml")
+
+
+def target(width, height, longest):
+    """The size a photo is reduced to: its longest side at most ``longest``, never enlarged."""
+    largest = max(width, height)
+    if largest <= longest:
+        return (width, height)
+    return (max(1, width * longest // largest), max(1, height * longest // largest))
+
+
+#: connection -> (words, tone). The engine may say it in words of its own (`connection_text`).
+CONNECTIONS = {
+    "online": ("Online", "good"),
+    "offline": ("No network", "off"),
+    "unreachable": ("Server not answering", "warn"),
+    "sign_in_page": ("A sign-in page is in the way", "warn"),
+    "signed_out": ("Signed out", "warn"),
+    "update_required": ("An update is needed before anything can be sent", "warn"),
+    "no_gateway": ("No server here: everything stays on this device", "off"),
+}
+
+
+def connection(state):
+    """(words, tone) for the first thing that stands in the way, nearest to the person first."""
+    if state.get("storage_error"):
+        return ("Storage problem", "bad")
+    if not state["online"]:
+        return CONNECTIONS["offline"]
+    if state["engine"] == "restarting":
+        return ("Restarting the engine", "warn")
+    if state["engine"] == "failed":
+        return ("The engine does not start", "bad")
+    status = state.get("status")
+    if not status:
+        return ("Starting", "off")
+    known = CONNECTIONS.get(status.get("connection"))
+    if known is None:
+        return (status.get("connection_text") or "Online", "off")
+    return (known[0] if known[1] == "good" else status.get("connection_text") or known[0], known[1])
+
+
+def waiting(state):
+    """How many wait, from the engine, or from the counters on the device while it starts."""
+    status = state.get("status")
+    if status:
+        return status.get("waiting") or 0
+    counts = state.get("counts") or {}
+    return (counts.get("open") or 0) + (counts.get("inbox") or 0)
+
+
+def route(text):
+    """(screen, view) of a location hash; unknown ones lead to Capture."""
+    parts = text.lstrip("#").split("/")
+    views = {"capture": FORMS, "outbox": ("waiting", "sent"), "about": ("",)}
+    if parts[0] not in views:
+        return ("capture", "ticket")
+    known = views[parts[0]]
+    return (parts[0], parts[1] if len(parts) > 1 and parts[1] in known else known[0])
+
+
+def limit_error(name, size, most):
+    most = words.size(most)
+    return f"{name} is {words.size(size)}; at most {most} can be attached. Choose a smaller file."
+
+
+def choices(kind, field, given):
+    """(value, words) pairs for a select of this field."""
+    values = catalogue.choices(given, kind, field)
+    return [(value, value[:1].upper() + value[1:]) for value in values]

@@ -1,0 +1,275 @@
+"""The app around its screens: what is known, where one is, which act goes where."""
+
+import asyncio
+
+from app import device as device_module
+from app import dom, events, facts, model
+from app.about import About
+from app.device import Device, DeviceError
+from app.engine_client import EngineClient, EngineError
+from app.form import Form, draft_name
+from app.notes import Notes
+from app.outbox import Outbox
+from app.updates import Updates, snapshot
+from app.views import capture as capture_view
+from app.views import status as status_view
+
+NAME = "fieldpost"
+TICK_MS = 5000
+#: The views ask again at most this often however fast things change.
+REFRESH_EVERY_MS = 150
+UPDATE_CHECK_TICKS = 720  # an hour
+
+
+class App:
+    """One page. `state` is all that the views see."""
+
+    def __init__(self):
+        self.state = {
+            "now": device_module.now(),
+            "online": dom.online(),
+            "engine": "starting",
+            "engine_error": "",
+            "status": None,
+            "counts": None,
+            "storage_error": None,
+            "offline_ready": False,
+            "catalogue": None,
+            "facts": {},
+            "storage": {},
+            "version": None,
+            "outbox": {
+                "view": "waiting",
+                "rows": None,
+                "next": None,
+                "loading": False,
+                "error": None,
+            },
+        }
+        self.device = Device()
+        self.notes = Notes(self._show_notes, self.task)
+        self.engine = EngineClient("engine", "./py/app/engine.py", "./pyscript.toml", self._engine)
+        self.outbox = Outbox(self)
+        self.about = About(self)
+        self.updates = Updates(self._cached, self._update_waits)
+        self.forms = {kind: Form(self, kind) for kind in model.FORMS}
+        self.tab = 1
+        self._screen = None
+        self._dirty = False
+        self._refreshing = False
+        self._cached_now = False
+        self._update_offered = False
+        self._asked_to_persist = False
+        self._tasks = []
+
+    def start(self):
+        events.listen(self)
+        self.navigate()
+        for kind in self.forms:
+            self.forms[kind].show_choices()
+            self.forms[kind].show()
+        self.show()
+        dom.ready()
+        events.take_early_files(self)
+        for kind in self.forms:
+            if dom.saved_early(kind):
+                self.task(self.forms[kind].save_early())
+        self.task(self._open())
+        self.task(self.engine.run())
+        self.task(self.updates.start())
+        self.task(self._tick())
+
+    def task(self, coroutine):
+        """Run beside everything else; the reference is kept while it runs."""
+        self._tasks = [task for task in self._tasks if not task.done()]
+        self._tasks.append(asyncio.create_task(coroutine))
+
+    # Showing
+
+    def show(self):
+        self.state["now"] = device_module.now()
+        dom.show("status", status_view.line(self.state))
+        dom.show("banners", status_view.banners(self.state))
+        dom.show(
+            "outbox-badge", [str(model.waiting(self.state))] if model.waiting(self.state) else []
+        )
+        if self._screen == "outbox":
+            self.outbox.show()
+        elif self._screen == "about":
+            dom.show("about-facts", status_view.about(self.state))
+
+    def _show_notes(self):
+        dom.show("notes", status_view.notes(self.notes.items))
+
+    def navigate(self):
+        """Show the screen of the address."""
+        screen, view = model.route(dom.location_hash())
+        for name in ("capture", "outbox", "about"):
+            dom.reveal("view-" + name, name == screen)
+        dom.mark_all("nav a", "aria-current", "#" + screen)
+        for kind in model.FORMS:
+            if kind != view:
+                self.forms[kind].left()
+        if screen == "capture":
+            for kind in model.FORMS:
+                dom.reveal(kind, kind == view)
+            dom.mark_all(".views a", "aria-current", "#capture/" + view)
+        if screen == "outbox":
+            self.outbox.choose(view)
+            dom.mark_all(".views a", "aria-current", "#outbox/" + view)
+        moved = self._screen not in (None, screen)
+        self._screen = screen
+        self.show()
+        self.refresh_soon()
+        if moved:
+            dom.focus("main")
+
+    # What is known
+
+    async def _open(self):
+        """The storage first, then what lies in it; tried again while another tab blocks it."""
+        try:
+            await self.device.open(NAME)
+        except DeviceError as error:
+            self.storage_problem(error)
+            return
+        self.storage_works()
+        device_module.on_changed(NAME, self._told)
+        try:
+            self.tab = await device_module.tab_number(self._has_draft)
+        except DeviceError as error:
+            self.storage_problem(error)
+        for kind in self.forms:
+            await self.forms[kind].restore()
+            self.forms[kind].files.store_failed()
+        await self.outbox.load_counts()
+        self.show()
+        self.state["facts"] = facts.system_info(await device_module.facts())
+        dom.show("facts", capture_view.facts(self.state["facts"]))
+
+    async def _has_draft(self, tab):
+        for kind in self.forms:
+            if await self.device.load_draft(draft_name(kind, tab)) is not None:
+                return True
+        return False
+
+    def storage_works(self):
+        """Something was stored: what stood in the way no longer does."""
+        if self.state["storage_error"]:
+            self.state["storage_error"] = None
+            self.show()
+
+    def storage_problem(self, error):
+        """Said at the top until it works again; what is typed stays in the form."""
+        self.state["storage_error"] = {"code": error.code, "message": error.message}
+        self.show()
+
+    def _told(self, message):
+        if message.get("type") == "changed":
+            self.refresh_soon()
+
+    def refresh_soon(self):
+        """Something changed: ask again, once for many."""
+        self._dirty = True
+        if not self._refreshing:
+            self._refreshing = True
+            self.task(self._refresh())
+
+    async def _refresh(self):
+        try:
+            while self._dirty:
+                self._dirty = False
+                await self._load()
+                self.show()
+                await asyncio.sleep_ms(REFRESH_EVERY_MS)
+        finally:
+            self._refreshing = False
+
+    async def _load(self):
+        if not self.engine.up:
+            await self.outbox.load_counts()
+            return
+        try:
+            self.state["status"] = await self.engine.call("status")
+            self._take_catalogue(await self.engine.call("catalogue"))
+            if self._screen == "outbox":
+                await self.outbox.refresh()
+            elif self._screen == "about":
+                self.state["storage"].update(await device_module.storage_in_use())
+        except EngineError as error:
+            self.notes.add(error.message, "bad")
+        await self.outbox.refresh_detail()
+
+    def _take_catalogue(self, given):
+        """What the gateway last said it takes; the forms follow."""
+        if given != self.state["catalogue"]:
+            self.state["catalogue"] = given
+            for kind in self.forms:
+                self.forms[kind].show_choices()
+
+    async def _tick(self):
+        """Times move on, and what no message told is noticed."""
+        ticks = 0
+        while True:
+            await asyncio.sleep_ms(TICK_MS)
+            ticks += 1
+            if self.state["storage_error"] and not self.device.is_open:
+                await self._open()
+            if dom.visible():
+                self.refresh_soon()
+            if ticks % UPDATE_CHECK_TICKS == 0:
+                await self.updates.check()
+
+    # Engine and service worker
+
+    def _engine(self, state, words):
+        self.state["engine"] = state
+        self.state["engine_error"] = words
+        if state == "up":
+            self.task(self._engine_up())
+        elif state == "restarting":
+            self.notes.add(
+                "The part that sends stopped answering and is being started again. Nothing is lost."
+            )
+        self.show()
+
+    async def _engine_up(self):
+        await self.engine.tell("link", {"online": dom.online()})
+        try:
+            self.state["version"] = (await self.engine.call("ping")).get("version")
+        except EngineError as error:
+            self.notes.add(error.message, "bad")
+        self._settle_ready()
+        self.refresh_soon()
+        await asyncio.sleep_ms(TICK_MS)  # after whatever the person is waiting for
+        await snapshot()
+
+    def _cached(self, ready):
+        self._cached_now = ready
+        self._settle_ready()
+
+    def _settle_ready(self):
+        """Safe to leave: every file is kept here, and the engine has run from them."""
+        self.state["offline_ready"] = self._cached_now and self.engine.up
+        self.show()
+
+    def _update_waits(self):
+        """Offered, never forced; the note goes when it is dismissed."""
+        if not self._update_offered:
+            self._update_offered = True
+            text = "An update is ready. Nothing is lost by it."
+            self.notes.add(text, act="Update now", do=self._update, stay=True)
+
+    def _update(self):
+        self.task(self.update_now())
+
+    async def update_now(self):
+        for kind in self.forms:
+            await self.forms[kind].keep()
+        self.updates.accept()
+
+    async def ask_to_persist(self):
+        """Once something is kept here that would be missed (a prompt in some browsers)."""
+        if not self._asked_to_persist:
+            self._asked_to_persist = True
+            self.state["storage"]["kept"] = await self.device.persist()

@@ -1,0 +1,1 @@
+"""Views: state in, element trees out. Pure; no view knows the browser."""

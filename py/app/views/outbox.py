@@ -1,0 +1,195 @@
+"""The outbox: what waits and what was sent, and for each row why it is not moving."""
+
+from app import model, words
+from app.element import button, h, icon, when
+
+#: Acts a row offers, in the order of the buttons: (name in ``can``, words, drawing).
+ACTS = (
+    ("retry", "Retry", "refresh"),
+    ("restore", "Restore", "undo"),
+    ("cancel", "Cancel", "x"),
+    ("discard", "Discard", "trash"),
+)
+
+EMPTY = {
+    "waiting": ("Nothing is waiting", "What you save appears here until it has arrived."),
+    "sent": ("Nothing was sent yet", "What has arrived stays here for a week."),
+}
+
+
+def head(state):
+    """The buttons over the list and, while sending, how far it is."""
+    status = state.get("status") or {}
+    up = state["engine"] == "up"
+    paused = status.get("paused")
+    syncing = bool(status.get("syncing"))
+    acts = [
+        button(
+            "Sync now",
+            "sync",
+            {
+                "class": "primary",
+                "key": "sync",
+                "aria-disabled": None if up else "true",
+                "aria-busy": "true" if syncing else None,
+            },
+            "refresh",
+        )
+    ]
+    if up and paused:
+        acts.append(button("Resume", "resume", {"key": "resume"}, "play"))
+    elif up:
+        acts.append(button("Pause", "pause", {"key": "pause"}, "pause"))
+    if up and (status.get("attention") or 0) > 1:
+        acts.append(button("Retry all", "retry-all", {"key": "retry-all"}, "refresh"))
+    return [h("div", {"class": "acts"}, acts), _progress(status), _said(state, status)]
+
+
+def _progress(status):
+    progress = status.get("progress")
+    if not progress or not status.get("syncing"):
+        return None
+    done, of = progress.get("done") or 0, progress.get("total") or 0
+    sent, bytes_of = progress.get("bytes_done") or 0, progress.get("bytes_total") or 0
+    share = words.percent(sent, bytes_of) if bytes_of else words.percent(done, of)
+    text = f"Sending {min(done + 1, of) if of else 0} of {of}"
+    if bytes_of:
+        text += f" · {words.size(sent)} of {words.size(bytes_of)}"
+    bar = {"max": "100", "value": str(share), "aria-label": "Sending"}
+    return h("div", {"class": "sending"}, h("progress", bar), h("p", {"class": "meta"}, text))
+
+
+def _said(state, status):
+    """When it tries next or tried last, in one quiet line."""
+    if status.get("syncing"):
+        return None
+    if status.get("paused"):
+        return h("p", {"class": "meta"}, "Paused. Nothing is sent until you choose Resume.")
+    at = status.get("next_try_at")
+    if at and model.waiting(state):
+        return h("p", {"class": "meta"}, "Next try ", when(at, words.until(at, state["now"])))
+    at = status.get("last_sync_at")
+    if at:
+        return h("p", {"class": "meta"}, "Last sent ", when(at, words.ago(at, state["now"])))
+    return None
+
+
+def listing(state):
+    """The rows, or what there is to say without them."""
+    box = state["outbox"]
+    if box["rows"] is None:
+        return _starting(state, box)
+    if not box["rows"]:
+        text, more = EMPTY[box["view"]]
+        if box["view"] == "waiting" and model.waiting(state):
+            return _starting(state, box)
+        drawing = icon("check" if box["view"] == "waiting" else "send")
+        return [
+            h(
+                "div",
+                {"key": "empty", "class": "empty"},
+                drawing,
+                h("p", {}, h("strong", {}, text)),
+                h("p", {"class": "meta"}, more),
+            )
+        ]
+    rows = [row(one, state["now"]) for one in box["rows"]]
+    shown = [h("ul", {"key": "rows", "class": "rows", "aria-label": _list_name(box)}, rows)]
+    if box["next"]:
+        busy = "true" if box["loading"] else None
+        shown.append(button("Load more", "more", {"key": "more", "aria-busy": busy}))
+    return shown
+
+
+def _list_name(box):
+    return "Waiting items" if box["view"] == "waiting" else "Sent items"
+
+
+def _starting(state, box):
+    number = model.waiting(state)
+    said = []
+    if box.get("error"):
+        said.append(h("p", {"class": "bad"}, icon("alert"), box["error"]))
+    elif state["engine"] != "up":
+        text = "Engine is starting…"
+        if number:
+            text += " {} saved on this device.".format(words.count(number, "item is", "items are"))
+        said.append(h("p", {"class": "meta"}, text))
+    bones = [h("li", {"class": "row bone"}, h("i"), h("i")) for _ in range(min(max(number, 1), 4))]
+    return [
+        h("div", {"key": "starting", "class": "starting"}, said),
+        h("ul", {"key": "bones", "class": "rows", "aria-hidden": "true"}, bones),
+    ]
+
+
+def row(one, now):
+    """One line of the list: what it is, where it stands, why it is not moving."""
+    text, tone = words.state(one)
+    title_id = "t-" + one["id"]
+    act = {"class": "title", "id": title_id, "data-id": one["id"]}
+    drawing = words.KINDS.get(one["kind"], ("", "file"))[1]
+    title = button(one.get("title") or words.KINDS.get(one["kind"], (one["kind"],))[0], "open", act)
+    why = h("p", {"class": "why"}, one["why"]) if one.get("why") else None
+    facts = [
+        h("span", {"class": "state " + tone}, text),
+        when(one["created_at"], words.ago(one["created_at"], now)),
+        h("span", {}, words.size(one.get("size") or 0)),
+        _attachments(one),
+        remote(one),
+    ]
+    body = h("div", {"class": "body"}, title, h("p", {"class": "meta"}, facts), why)
+    return h(
+        "li",
+        {"key": one["id"], "class": "row", "data-state": one["state"]},
+        h("span", {"class": "kind " + tone}, icon(drawing)),
+        body,
+        acts(one, title_id),
+    )
+
+
+def _attachments(one):
+    number, parts = one.get("attachments") or 0, one.get("parts") or 0
+    if not number:
+        return None
+    text = words.count(number, "attachment")
+    acked = one.get("parts_acked") or 0
+    if 0 < acked < parts:
+        text += f", {acked} of {parts} parts sent"
+    return h("span", {}, icon("clip"), text)
+
+
+def remote(one):
+    """The remote id, as a link where it leads somewhere safe to follow."""
+    name, url = one.get("remote_id"), one.get("remote_url")
+    if not name:
+        return None
+    if url and safe(url):
+        return h("a", {"href": url, "target": "_blank", "rel": "noopener"}, name, icon("external"))
+    return h("span", {"class": "remote"}, name)
+
+
+def safe(url):
+    """A server's answer may name any address: only http(s) and relative ones become links."""
+    scheme, colon, _ = url.partition(":")
+    return not colon or scheme.lower() in ("http", "https") or "/" in scheme
+
+
+def acts(one, title_id):
+    """The buttons of a row; each is described by the row's title."""
+    can = one.get("can") or []
+    shown = [
+        button(
+            text,
+            "row-" + name,
+            {
+                "key": name,
+                "class": "small quiet",
+                "data-id": one["id"],
+                "aria-describedby": title_id,
+            },
+            drawing,
+        )
+        for name, text, drawing in ACTS
+        if name in can
+    ]
+    return h("div", {"class": "acts"}, shown) if shown else None

@@ -1,0 +1,155 @@
+"""Times, sizes and states as people say them. Pure; the same text on CPython and MicroPython."""
+
+MINUTE_MS = 60 * 1000
+HOUR_MS = 60 * MINUTE_MS
+DAY_MS = 24 * HOUR_MS
+
+#: What a kind is called, and its drawing.
+KINDS = {"ticket": ("Ticket", "ticket"), "feedback": ("Feedback", "message")}
+
+#: For a row whose ``state_text`` is missing (an engine older than the page).
+STATES = {
+    "pending": "Waiting",
+    "blocked": "Waiting for another one",
+    "in_progress": "Sending",
+    "unknown": "Checking whether it arrived",
+    "handed_over": "With the gateway",
+    "conflicted": "Changed by somebody else too",
+    "completed": "Sent",
+    "failed": "Not sent",
+    "cancelled": "Cancelled",
+    "expired": "Expired",
+    "discarded": "Discarded",
+}
+
+#: The colour family of a state (a word always stands beside it).
+TONES = {
+    "in_progress": "busy",
+    "unknown": "busy",
+    "handed_over": "busy",
+    "conflicted": "bad",
+    "completed": "good",
+    "failed": "bad",
+    "expired": "bad",
+    "cancelled": "off",
+    "discarded": "off",
+}
+
+OUTCOMES = {
+    "delivered": "Arrived",
+    "duplicate": "Had arrived before",
+    "handed_over": "Taken over by the gateway",
+    "accepted": "The text has arrived, attachments follow",
+    "transient": "Did not work this time",
+    "rate_limited": "Asked to slow down",
+    "auth": "Not signed in",
+    "permission": "Not allowed",
+    "permanent": "Refused",
+    "conflict": "Changed by somebody else too",
+    "too_large": "Too large",
+    "unknown": "No answer: it may have arrived",
+}
+
+
+def count(number, one, many=None):
+    """``1 photo``, ``3 photos``."""
+    return "{} {}".format(number, one if number == 1 else (many or one + "s"))
+
+
+def size(number):
+    """Bytes as people write them: ``812 B``, ``4 kB``, ``3.4 MB``."""
+    if number < 1000:
+        return f"{number} B"
+    if number < 1000 * 1000:
+        return "%s kB" % ((number + 500) // 1000)
+    if number < 1000 * 1000 * 1000:
+        return f"{number / 1000000:.1f} MB"
+    return f"{number / 1000000000:.1f} GB"
+
+
+def ago(at, now):
+    """How long since; a clock set back does not say "in the future" about the past."""
+    passed = max(0, now - at)
+    if passed < 45 * 1000:
+        return "just now"
+    if passed < 60 * MINUTE_MS:
+        return f"{max(1, (passed + 30000) // MINUTE_MS)} min ago"
+    if passed < DAY_MS:
+        return "%s h ago" % (passed // HOUR_MS)
+    if passed < 2 * DAY_MS:
+        return "yesterday"
+    return "%s days ago" % (passed // DAY_MS)
+
+
+def until(at, now):
+    """How long yet."""
+    left = at - now
+    if left <= 1500:
+        return "now"
+    if left < MINUTE_MS:
+        return "in %s s" % ((left + 500) // 1000)
+    if left < HOUR_MS:
+        return "in %s min" % ((left + 30000) // MINUTE_MS)
+    return "in %s h" % ((left + HOUR_MS // 2) // HOUR_MS)
+
+
+def span(ms):
+    """How long something took."""
+    if ms < 1000:
+        return f"{ms} ms"
+    if ms < MINUTE_MS:
+        return f"{ms / 1000:.1f} s"
+    return "%s min" % (ms // MINUTE_MS)
+
+
+def percent(done, of):
+    return 0 if not of else min(100, int(100 * done / of))
+
+
+def state(row):
+    """(words, tone) of a row."""
+    name = row.get("state") or "pending"
+    return (row.get("state_text") or STATES.get(name, name), TONES.get(name, "wait"))
+
+
+def short_id(identity):
+    """The last group: the first ones of a UUIDv7 are a time and look alike."""
+    return identity.split("-")[-1][-8:]
+
+
+def label(name):
+    """A payload's field name in words: ``osVersion`` becomes ``Os version``."""
+    known = LABELS.get(name)
+    if known:
+        return known
+    words = ""
+    for letter in name.replace("_", " "):
+        words += " " + letter.lower() if letter.isupper() else letter
+    words = words.strip()
+    return words[:1].upper() + words[1:]
+
+
+LABELS = {
+    "name": "Requester name",
+    "userName": "Name",
+    "email": "Requester email",
+    "osVersion": "System",
+    "deviceName": "Device",
+    "timezone": "Time zone",
+}
+
+#: The order in which a payload is read; whatever is not named follows by name.
+READING_ORDER = (
+    "summary",
+    "rating",
+    "comment",
+    "description",
+    "category",
+    "severity",
+    "user",
+    "userName",
+    "name",
+    "email",
+    "systemInfo",
+    "context",
+)

@@ -1,0 +1,112 @@
+"""What a destination adapter is: pure functions from items to requests and from answers to
+outcomes.
+
+An adapter does no I/O and keeps no state; the runtime sends what it builds and stores what it
+reads. Success must be proved by status *and* content (invariant 10).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from fieldpost.engine.model import Attachment, Item
+from fieldpost.engine.outcome import Outcome
+from fieldpost.ports import Manifest, NoAnswer, Request, Response
+
+Guarantee = Literal["strong", "checked", "repaired"]
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """How sure a delivery is (DESIGN section 3) and what the destination takes.
+
+    ``replay_window_ms``: how long the same bytes with the same key are safe to send again; None =
+    for ever. ``batch_items``/``batch_bytes``: the most of one request.
+    """
+
+    guarantee: Guarantee
+    replay_window_ms: int | None
+    batch_items: int
+    batch_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """What an answer says of the lane as a whole.
+
+    ``state``: ``online``, ``unreachable``, ``sign_in_page``, ``signed_out``, ``update_required``,
+    ``no_gateway``, ``limited``. ``pause_ms``: the server asks for quiet for this long.
+    """
+
+    state: str
+    text: str = ""
+    pause_ms: int | None = None
+
+    @property
+    def ok(self) -> bool:
+        return self.state == "online"
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The end of an item that was handed over."""
+
+    item_id: str
+    send_id: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One answer, read: an outcome for each item of the request, and what it says of the lane.
+
+    ``whole``: the answer was to the request as a whole, so it cannot tell one item from another.
+    """
+
+    contact: Contact
+    outcomes: list[Outcome]
+    whole: bool = False
+
+
+class Destination(Protocol):
+    """One remote system. ``lane`` names the queue of items that wait for it."""
+
+    @property
+    def lane(self) -> str: ...
+
+    @property
+    def declaration(self) -> Declaration: ...
+
+    def sign_in(self, token: str) -> None:
+        """Send this credential from now on; it is never part of an intent."""
+
+    def intent(self, item: Item, body: bytes, manifests: Sequence[Manifest]) -> bytes:
+        """The exact bytes of this item's part of a request, without credentials."""
+
+    def request(self, intents: Sequence[bytes], acknowledge: Sequence[str]) -> Request: ...
+
+    def read(self, items: Sequence[Item], response: Response) -> Reading: ...
+
+    def part_request(self, item: Item, attachment: Attachment, n: int) -> Request: ...
+
+    def read_part(self, item: Item, attachment: Attachment, n: int, response: Response) -> Reading:
+        """As `read`, with exactly one outcome."""
+
+    def probe(self) -> Request: ...
+
+    def read_probe(self, response: Response, *, known: bool) -> Contact:
+        """``known``: this server has answered as itself before."""
+
+    def receipts(self, after: int) -> Request: ...
+
+    def read_receipts(self, response: Response) -> tuple[Contact, list[Receipt], int]: ...
+
+    def catalogue(self) -> Request: ...
+
+    def read_catalogue(self, response: Response) -> str | None:
+        """The catalogue as JSON text, None when the answer is not one."""
+
+    def no_answer(self, failure: NoAnswer) -> Reading:
+        """For a request that got no whole answer; one outcome, valid for each of its items."""

@@ -1,0 +1,77 @@
+"""Words for people: what state an item is in and why it is not moving. Pure; no inner terms."""
+
+from __future__ import annotations
+
+from .model import Item
+from .transitions import State
+
+STATE_TEXT = {
+    State.PENDING: "Waiting",
+    State.BLOCKED: "Waiting for another item",
+    State.IN_PROGRESS: "Sending",
+    State.UNKNOWN: "Checking whether it arrived",
+    State.HANDED_OVER: "At the gateway",
+    State.CONFLICTED: "Needs your decision",
+    State.COMPLETED: "Sent",
+    State.FAILED: "Not accepted",
+    State.CANCELLED: "Cancelled",
+    State.EXPIRED: "Expired",
+    State.DISCARDED: "Discarded",
+}
+
+#: Reasons of a lane, by its contact; they hold for every item that waits for it.
+LANE_TEXT = {
+    "offline": "No network. It goes out as soon as there is one.",
+    "unreachable": "The server is not answering. It is tried again by itself.",
+    "sign_in_page": "A sign-in page is in the way. Open the network's page and sign in.",
+    "signed_out": "The server does not know this device. Enter its token under About.",
+    "update_required": "The app must be updated first. Reload the page when it suits you.",
+    "limited": "The server asks to wait a little.",
+    "no_gateway": "There is no server at this address to send to. It stays saved on this device.",
+    "paused": "Sending is paused.",
+}
+
+
+def state_text(item: Item) -> str:
+    if item.state is State.PENDING and item.step > 0:
+        return "Text sent, files to follow"
+    if item.state is State.PENDING and item.error_code:
+        return "Trying again"
+    return STATE_TEXT[item.state]
+
+
+def why(item: Item, lane: str, now: int) -> str:
+    """One sentence: why this item is not moving; empty when it is moving or at its end.
+
+    ``lane``: a key of `LANE_TEXT`, or ``online``.
+    """
+    if item.state is State.FAILED:
+        return "The server did not accept it. Look at its answer, then retry or discard it."
+    if item.state is State.HANDED_OVER:
+        return "The gateway has it and passes it on."
+    if item.state not in (State.PENDING, State.UNKNOWN):
+        return ""
+    if lane in LANE_TEXT:
+        return LANE_TEXT[lane]
+    wait = max(item.due_at or 0, item.not_before or 0) - now
+    if not item.ready and wait > 0:
+        what = f"{_tried(item)} Next try" if item.due_at else "To be sent"
+        return f"{what} in {duration(wait)}."
+    if item.step > 0:
+        sent = sum(a.acked for a in item.attachments)
+        return f"{sent} of {sum(a.parts for a in item.attachments)} parts of its files are sent."
+    return "It is next in line."
+
+
+def _tried(item: Item) -> str:
+    return f"Tried {item.attempts} {'time' if item.attempts == 1 else 'times'}."
+
+
+def duration(ms: int) -> str:
+    """A span of time in one rounded unit."""
+    seconds = max(1, round(ms / 1000))
+    for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1)):
+        if seconds >= length:
+            n = round(seconds / length)
+            return f"{n} {unit}" if n == 1 else f"{n} {unit}s"
+    return "1 second"

@@ -1,0 +1,187 @@
+"""The pure step: an item, something that happened, the time -> the item afterwards.
+
+No I/O, no clock, no chance: what is needed of them comes in with the happening. Every change of
+state goes through `transitions.next_state`; nothing else in the project sets ``Item.state``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from .errors import IllegalTransition
+from .model import Attachment, Item
+from .outcome import FINAL, RETRYABLE, Class, Outcome
+from .retry import RetryPolicy
+from .transitions import CLAIMABLE_STATES, Event, State, next_state
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A drainer takes the item; stored together with the sealed intent (invariant 3)."""
+
+    owner: str
+    lease_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """The drainer knows that no byte of this attempt left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Orphaned:
+    """The drainer is gone. ``sent_possible``: an intent was durable, so a byte may have left."""
+
+    sent_possible: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    outcome: Outcome
+    policy: RetryPolicy
+    fraction: float  # jitter, uniform in [0, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class PartAcknowledged:
+    """The destination holds parts 1..``acked`` of the attachment."""
+
+    attachment_id: str
+    acked: int
+
+
+@dataclass(frozen=True, slots=True)
+class Woken:
+    """Its due time came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A named act: cancel, revive, discard, restore."""
+
+    event: Event
+    send_id: str | None = None  # a fresh key for a revived item
+
+
+Happening = Claimed | Released | Orphaned | Answered | PartAcknowledged | Woken | Person
+
+_PERSON_EVENTS = frozenset({Event.CANCEL, Event.REVIVE, Event.DISCARD, Event.RESTORE})
+
+
+def step(item: Item, happening: Happening, now: int) -> Item:
+    """The item after ``happening`` at ``now`` (ms). Raises `IllegalTransition`, changing nothing.
+
+    Revision and sequence are the store's; a returned item keeps the revision it was read at.
+    """
+    match happening:
+        case Claimed(owner, lease_ms):
+            return _move(
+                item,
+                Event.CLAIM,
+                now,
+                ready=False,
+                due_at=None,
+                attempt=item.attempt + 1,
+                lease_owner=owner,
+                lease_until=now + lease_ms,
+            )
+        case Released():
+            return _freed(item, Event.RELEASE, now, ready=True)
+        case Orphaned(sent_possible):
+            event = Event.LOSE if sent_possible else Event.RELEASE
+            return _freed(item, event, now, ready=True)
+        case Answered():
+            return _answered(item, happening, now)
+        case PartAcknowledged(attachment_id, acked):
+            return _acknowledged(item, {attachment_id: acked}, now)
+        case Woken():
+            if item.state not in CLAIMABLE_STATES:
+                raise IllegalTransition(f"An item that is {item.state} does not wait for a time.")
+            return item.changed(ready=True, due_at=None, updated_at=now)
+        case Person():
+            return _person(item, happening, now)
+
+
+def _move(item: Item, event: Event, now: int, **changes: object) -> Item:
+    return item.changed(state=next_state(item.state, event), updated_at=now, **changes)
+
+
+def _freed(item: Item, event: Event, now: int, **changes: object) -> Item:
+    """A move out of ``in_progress``: the lease ends with it."""
+    return _move(item, event, now, lease_owner=None, lease_until=None, **changes)
+
+
+def _answered(item: Item, happening: Answered, now: int) -> Item:
+    outcome, cls = happening.outcome, happening.outcome.cls
+    code = outcome.code or cls
+    if outcome.acked and item.attachments:
+        item = _acknowledged(item, outcome.acked, now, exact=outcome.resume)
+    if outcome.restart:
+        item = item.changed(step=0)
+    if cls in (Class.DELIVERED, Class.DUPLICATE):
+        return _freed(item, Event.DELIVER, now, ready=False, due_at=None, error_code=None)
+    if cls is Class.HANDED_OVER:
+        return _freed(item, Event.HAND_OVER, now, ready=False, due_at=None, error_code=None)
+    if cls is Class.ACCEPTED:
+        return _freed(item, Event.ADVANCE, now, ready=True, step=1, error_code=None)
+    if cls is Class.CONFLICT:
+        return _freed(item, Event.CONFLICT, now, ready=False, error_code=code)
+    if cls in FINAL:
+        return _freed(item, Event.REJECT, now, ready=False, error_code=code)
+    if cls is Class.UNKNOWN:
+        return _lost(item, happening, now, code)
+    assert cls in RETRYABLE
+    return _retried(item, happening, now, code)
+
+
+def _lost(item: Item, happening: Answered, now: int, code: str) -> Item:
+    """No classified answer. The item never gives up by itself here: it may have arrived, and only
+    the same bytes again (or a lookup) can tell."""
+    if happening.outcome.lane:
+        return _freed(item, Event.LOSE, now, ready=True, error_code=code)
+    used = item.attempts + 1
+    delay = happening.policy.delay_ms(used, happening.fraction)
+    return _freed(
+        item, Event.LOSE, now, ready=False, due_at=now + delay, attempts=used, error_code=code
+    )
+
+
+def _retried(item: Item, happening: Answered, now: int, code: str) -> Item:
+    if happening.outcome.lane:  # offline, signed out, server overloaded: burns no try
+        return _freed(item, Event.RETRY, now, ready=True, error_code=code)
+    used = item.attempts + 1
+    delay = happening.policy.decide(used, happening.fraction, happening.outcome.retry_after_ms)
+    if delay is None:
+        return _freed(item, Event.GIVE_UP, now, ready=False, attempts=used, error_code=code)
+    return _freed(
+        item, Event.RETRY, now, ready=False, due_at=now + delay, attempts=used, error_code=code
+    )
+
+
+def _acknowledged(item: Item, acked: Mapping[str, int], now: int, *, exact: bool = False) -> Item:
+    """With the parts the destination says it holds. Counts only grow (a late answer of an earlier
+    part takes nothing back) unless the destination named the place to resume from (``exact``)."""
+
+    def changed(a: Attachment) -> Attachment:
+        held = min(acked.get(a.id, a.acked), a.parts)
+        return replace(a, acked=held if exact else max(a.acked, held))
+
+    return item.changed(attachments=tuple(changed(a) for a in item.attachments), updated_at=now)
+
+
+def _person(item: Item, happening: Person, now: int) -> Item:
+    event = happening.event
+    if event not in _PERSON_EVENTS:
+        raise IllegalTransition(f"'{event}' is not a person's act.")
+    if event is Event.CANCEL and item.step > 0:
+        raise IllegalTransition("The text of this item has been sent; only its files still follow.")
+    opens = next_state(item.state, event) is State.PENDING
+    changes: dict[str, object] = {"ready": opens, "due_at": None}
+    if event is Event.REVIVE:
+        # Tries start afresh. The key stays: after a rejection the bytes are the same, and a strong
+        # destination answers the same key the same way at worst.
+        changes |= {"attempts": 0, "error_code": None}
+        if happening.send_id is not None:
+            changes["send_id"] = happening.send_id
+    return _move(item, event, now, **changes)

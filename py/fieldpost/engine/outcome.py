@@ -1,0 +1,56 @@
+"""What an attempt came to: the classes of DESIGN section 6. Adapters classify, the engine
+decides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Class(StrEnum):
+    """Outcome classes. The values are stored in error columns and shown; they never change."""
+
+    DELIVERED = "delivered"
+    DUPLICATE = "duplicate"  # delivered by an earlier attempt
+    ACCEPTED = "accepted"  # this step is durable over there; more steps follow
+    HANDED_OVER = "handed_over"  # durable at the gateway; a receipt tells the end
+    TRANSIENT = "transient"
+    RATE_LIMITED = "rate_limited"
+    AUTH = "auth"
+    PERMISSION = "permission"
+    PERMANENT = "permanent"
+    CONFLICT = "conflict"
+    TOO_LARGE = "too_large"
+    UNKNOWN = "unknown"  # no classified answer: it may or may not have arrived
+
+
+#: Classes after which the same item may simply be tried again later.
+RETRYABLE = frozenset({Class.TRANSIENT, Class.RATE_LIMITED, Class.AUTH})
+#: Classes that end the item as a dead letter until a person acts.
+FINAL = frozenset({Class.PERMANENT, Class.PERMISSION, Class.TOO_LARGE})
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The classified end of one attempt.
+
+    ``lane``: the answer speaks of the whole lane (server down, signed out, portal), not of this
+    item: it burns none of the item's tries, and the lane waits.
+    ``code``: stable, upper case (`engine.errors` codes or the wire's). ``text``: for people.
+    """
+
+    cls: Class
+    code: str | None = None
+    text: str = ""
+    status: int | None = None
+    remote_id: str | None = None
+    remote_url: str | None = None
+    retry_after_ms: int | None = None
+    lane: bool = False
+    fields: dict[str, str] = field(default_factory=dict)
+    #: attachment id -> parts the destination holds, where the answer tells.
+    acked: dict[str, int] = field(default_factory=dict)
+    #: ``acked`` is the exact place to resume from, also where it is behind what was acknowledged.
+    resume: bool = False
+    #: The destination does not know the operation (any more): begin with the text again.
+    restart: bool = False

@@ -1,0 +1,69 @@
+"""The sealed parts of a row as data: head, intent and history, to and from bytes. Pure."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from .limits import HEAD_BYTES_MAX, HISTORY_ATTEMPTS_MAX
+from .outcome import Outcome
+
+#: Longest server text kept of one attempt, in characters.
+_TEXT_MAX = 300
+
+
+# Made once: json.dumps would make an encoder for each call that is not to its defaults.
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def dump(value: Any) -> bytes:
+    return _encode(value).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What a list shows of one row; at most `limits.HEAD_BYTES_MAX` bytes, the title is cut."""
+
+    title: str
+    remote_id: str | None = None
+    remote_url: str | None = None
+
+    def dump(self) -> bytes:
+        rest = {k: v for k, v in (("r", self.remote_id), ("u", self.remote_url)) if v}
+        whole = dump({"t": self.title, **rest})
+        if len(whole) <= HEAD_BYTES_MAX:
+            return whole
+        room = HEAD_BYTES_MAX - len(dump({"t": "", **rest}))
+        title = self.title
+        while len(dump(title)) - 2 > max(room, 0):
+            title = title[: max(0, len(title) - 1 - (len(dump(title)) - room) // 4)]
+        return dump({"t": title, **rest})
+
+    @classmethod
+    def load(cls, data: bytes | None) -> Head:
+        value = json.loads(data) if data else {}
+        return cls(value.get("t", ""), value.get("r"), value.get("u"))
+
+
+def history_with(data: bytes | None, attempt: dict[str, Any]) -> bytes:
+    """The history with one more attempt at its end; the oldest beyond the limit goes."""
+    attempts = json.loads(data) if data else []
+    return dump([*attempts, attempt][-HISTORY_ATTEMPTS_MAX:])
+
+
+def attempt_entry(number: int, started: int, ended: int, outcome: Outcome) -> dict[str, Any]:
+    """One line of the timeline: {n, at, ended_at, outcome, code, status, text}; times in ms."""
+    text = outcome.text
+    if outcome.fields:
+        text += " " + "; ".join(f"{name}: {wrong}" for name, wrong in outcome.fields.items())
+    entry = {
+        "n": number,
+        "at": started,
+        "ended_at": ended,
+        "outcome": str(outcome.cls),
+        "code": outcome.code,
+        "status": outcome.status,
+        "text": text.strip()[:_TEXT_MAX] or None,
+    }
+    return {name: value for name, value in entry.items() if value is not None}

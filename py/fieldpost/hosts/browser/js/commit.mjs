@@ -1,0 +1,241 @@
+// One commit is one transaction: all or nothing (ports.Store.commit). Everything that has to be
+// awaited (sealing, HMAC) is done before it opens, because a transaction ends as soon as it is
+// left alone. Invariant 5 is kept here: a write with an old revision is refused inside it.
+
+import { unwrap } from "idb";
+import { countMove, isClaimable, readCounters, setHead, writeCounters } from "./counters.mjs";
+import { mark, seal } from "./envelope.mjs";
+import { GlueError, Refusal } from "./errors.mjs";
+import { Frame, utf8 } from "./frame.mjs";
+
+export const PARTS = ["head", "body", "intent", "history"];
+/** Rows sealed at a time: enough to keep the browser's crypto threads busy, few enough to hold. */
+const SEAL_ROWS = 2048;
+/** From this many inserts on, their absence is left to `add` to find out instead of being read. */
+const BULK_INSERTS = 64;
+
+export const rangeOf = (...prefix) => IDBKeyRange.bound(prefix, [...prefix, []]);
+
+// --- before the transaction ----------------------------------------------------------------------
+
+/** Marks of this commit: a bulk of one person's items has one owner, whose HMAC is made once. */
+function marksOf(ring) {
+  const made = new Map();
+  return (name, value) => {
+    if (name === "fingerprint") return mark(ring, name, value); // no two are the same
+    const key = `${name}|${value}`;
+    if (!made.has(key)) made.set(key, mark(ring, name, value));
+    return made.get(key);
+  };
+}
+
+async function sealPut(ring, marked, put, bytes) {
+  const { row } = put;
+  // A row has one key: parts that stay as they are must open with the kid of those that change.
+  put.kid = put.insert ? ring.active : row.kid ?? ring.active;
+  if (!ring.data.has(put.kid) && !await ring.key(put.kid)) throw new GlueError("QUEUE_ENCRYPTION_ERROR", "A row's key is not on this device.");
+  const parts = Object.entries(put.parts).map(async ([part, slice]) => {
+    const where = { id: row.id, kind: row.kind, part };
+    return [part, slice && await seal(ring, put.kid, where, bytes.subarray(slice[0], slice[0] + slice[1]))];
+  });
+  const marks = Object.entries(put.marks).map(async ([name, value]) => {
+    row[name] = await marked(name, value);
+  });
+  put.sealed = Object.fromEntries(await Promise.all(parts));
+  await Promise.all(marks);
+}
+
+async function prepare(ring, change, bytes) {
+  for (const expected of change.expect) {
+    if (expected.t === "unique") expected.hmac = await mark(ring, expected.mark, expected.value);
+  }
+  const marked = marksOf(ring);
+  for (let i = 0; i < change.puts.length; i += SEAL_ROWS) {
+    await Promise.all(change.puts.slice(i, i + SEAL_ROWS).map((put) => sealPut(ring, marked, put, bytes)));
+  }
+  const texts = change.side.filter(([, , value]) => value !== null);
+  await Promise.all(texts.map(async (entry) => {
+    entry[2] = { kid: ring.active, data: await seal(ring, ring.active, sideWhere(entry[0], entry[1]), utf8(entry[2])) };
+  }));
+}
+
+export const sideWhere = (table, key) => ({ id: `${table}/${key}`, kind: "side", part: "body" });
+
+// --- inside it -----------------------------------------------------------------------------------
+
+function storesFor(change) {
+  const stores = ["meta"];
+  if (change.expect.length || change.puts.length) stores.push("items");
+  if (change.journal) stores.push("journal");
+  if (change.adopt.length) stores.push("inbox");
+  if (change.drop_blobs.length) stores.push("blobs");
+  if (change.side.length) stores.push("side");
+  return stores;
+}
+
+/** The oldest row created at or after `since` that carries the mark, or undefined. */
+async function holder(tx, { mark: name, hmac, since }) {
+  const items = tx.objectStore("items");
+  if (name === "fingerprint" || name === "natural_key") {
+    return items.index(name).getKey(IDBKeyRange.bound([hmac, since], [hmac, []]));
+  }
+  const rows = await rowsMarked(items, name, hmac);
+  return rows.find((row) => row.created_at >= since)?.id;
+}
+
+/** Rows that carry the mark, oldest first. There is no index of owners: that one walks the table. */
+export async function rowsMarked(items, name, hmac, limit) {
+  if (name === "fingerprint" || name === "natural_key") return items.index(name).getAll(rangeOf(hmac), limit);
+  const rows = name === "entity"
+    ? await items.index("entity").getAll(rangeOf(hmac))
+    : (await items.getAll()).filter((row) => row[name] === hmac);
+  return rows.sort((a, b) => a.created_at - b.created_at).slice(0, limit);
+}
+
+/** From this many rows on, they are first asked for as one range: ids grow with time, so a batch in
+ *  the order of its making lies together, and one request then brings what else takes hundreds. */
+const RANGE_ROWS = 8;
+
+/** Fill `rows` (id -> undefined) from the table; ids that the range did not bring, one by one. */
+async function loadRows(items, rows) {
+  const ids = [...rows.keys()];
+  if (ids.length >= RANGE_ROWS) {
+    const sorted = [...ids].sort();
+    const found = await items.getAll(IDBKeyRange.bound(sorted[0], sorted.at(-1)), ids.length);
+    for (const row of found) if (rows.has(row.id)) rows.set(row.id, row);
+    // The range came whole: what is missing does not exist.
+    if (found.length < ids.length) return;
+  }
+  await Promise.all(ids.filter((id) => !rows.get(id)).map(async (id) => rows.set(id, await items.get(id))));
+}
+
+/** Read everything the verdict needs, in one go: requests are issued before any is awaited. */
+async function readAll(tx, change, inserts) {
+  const rows = new Map();
+  const loading = [];
+  const load = (id) => rows.set(id, undefined);
+  const counting = readCounters(tx);
+  for (const expected of change.expect) {
+    const leftToAdd = expected.t === "absent" && inserts.size >= BULK_INSERTS && inserts.has(expected.id);
+    if (expected.id && !leftToAdd) load(expected.id);
+    if (expected.t === "unique") loading.push(holder(tx, expected).then((id) => { expected.holder = id; }));
+  }
+  for (const put of change.puts) if (!put.insert) load(put.row.id);
+  if (rows.size) loading.push(loadRows(tx.objectStore("items"), rows));
+  const captures = new Map(); // id -> key in the inbox, of those that are still there
+  for (const id of change.adopt) {
+    loading.push(tx.objectStore("inbox").index("id").getKey(id).then((key) => key !== undefined && captures.set(id, key)));
+  }
+  await Promise.all(loading);
+  return { rows, counters: await counting, captures };
+}
+
+/** Throws a `Refusal` for the first precondition that does not hold. */
+function judge(change, { rows, counters, captures }) {
+  change.expect.forEach((expected, index) => {
+    const { t, id } = expected;
+    if (t === "absent" && rows.get(id)) throw new Refusal(index, id);
+    if (t === "revision" && rows.get(id)?.revision !== expected.revision) throw new Refusal(index, rows.get(id)?.id);
+    if (t === "unique" && expected.holder) throw new Refusal(index, expected.holder);
+    if (t === "below" && (counters[expected.counter] ?? 0) >= expected.limit) throw new Refusal(index);
+  });
+  const revisions = new Map(); // as the puts so far leave them: one row may come several times
+  change.puts.forEach((put, index) => {
+    const { id, revision } = put.row;
+    const stored = rows.get(id);
+    if (put.insert) {
+      // Its capture was taken back, or adopted elsewhere, after the engine had read it.
+      if (change.adopt.includes(id) && !captures.has(id)) throw new Refusal(change.expect.length + index, id);
+      revisions.set(id, 1);
+      return;
+    }
+    const present = revisions.get(id) ?? stored?.revision;
+    if (present !== revision) throw new Refusal(change.expect.length + index, present && id);
+    if (stored && stored.kid !== put.kid) throw new GlueError("QUEUE_ENCRYPTION_ERROR", "A row was sealed with another key.");
+    revisions.set(id, present + 1);
+  });
+}
+
+/** Complete the record: what the store gives (sequence, revision, kid) and the indexed properties. */
+function toRecord(put, old, counters) {
+  const { row, sealed } = put;
+  row.sequence = old ? old.sequence : ++counters.sequence;
+  row.revision = old ? old.revision + 1 : 1;
+  row.kid = put.kid;
+  if (row.ready !== false) row.rank = [row.lane, 10 - row.priority + (row.step ? 10 : 0), row.sequence];
+  else if (isClaimable(row.state) && (row.due_at ?? row.not_before) !== undefined) {
+    row.wake = [row.lane, Math.max(row.due_at ?? 0, row.not_before ?? 0)]; // with neither, a commit frees it
+  }
+  if (row.attachments) row.attachment_ids = row.attachments.map((a) => a.id);
+  for (const part of PARTS) {
+    const bytes = part in sealed ? sealed[part] : old?.[part];
+    if (bytes) row[part] = bytes;
+  }
+  return row;
+}
+
+/** Issue every write. The plain IndexedDB objects, without idb's promise for each request: a bulk
+ *  insert would make ten thousand of them, and the transaction's own end says all there is. */
+function writeAll(tx, change, { rows, counters, captures }) {
+  const store = (name) => unwrap(tx).objectStore(name);
+  const adding = new Map(); // request -> number of its put
+  const items = change.puts.length ? store("items") : null;
+  change.puts.forEach((put, index) => {
+    const old = put.insert ? undefined : rows.get(put.row.id);
+    const record = toRecord(put, old, counters);
+    rows.set(record.id, record);
+    countMove(counters, old?.state, record.state);
+    if (put.insert) adding.set(items.add(record), index);
+    else items.put(record);
+  });
+  for (const key of captures.values()) store("inbox").delete(key);
+  counters.inbox -= captures.size;
+  for (const id of change.drop_blobs) store("blobs").delete(rangeOf(id));
+  for (const [table, key, value] of change.side) {
+    if (value === null) store("side").delete([table, key]);
+    else store("side").put(value, [table, key]);
+  }
+  counters.revision += 1;
+  if (change.journal) {
+    counters.journal += 1;
+    store("journal").add({ n: counters.journal, ...change.journal });
+    setHead(counters, change.journal, counters.journal);
+  }
+  store("meta").put(counters, "counters");
+  unwrap(tx).commit?.(); // saves a turn
+  return adding;
+}
+
+/** The number of the precondition that an insert on an existing id offends: the `Absent` if there
+ *  is one, else the put itself, counted on after the preconditions. */
+function offended(change, index) {
+  const { id } = change.puts[index].row;
+  const named = change.expect.findIndex((e) => e.t === "absent" && e.id === id);
+  return new Refusal(named < 0 ? change.expect.length + index : named, id);
+}
+
+export async function commit(ctx, json, bytes) {
+  const change = JSON.parse(json);
+  await prepare(ctx.ring, change, bytes);
+  const inserts = new Set(change.puts.filter((put) => put.insert).map((put) => put.row.id));
+  let doubled = null;
+  try {
+    const revision = await ctx.database.run(storesFor(change), "readwrite", async (tx) => {
+      const read = await readAll(tx, change, inserts);
+      judge(change, read);
+      const adding = writeAll(tx, change, read);
+      unwrap(tx).addEventListener("error", (event) => {
+        const index = adding.get(event.target);
+        if (index !== undefined && event.target.error?.name === "ConstraintError") doubled ??= offended(change, index);
+      }, true); // while capturing: idb ends the transaction's promise when the event bubbles
+      return read.counters.revision;
+    });
+    const rows = change.puts.map(({ row, marks }) =>
+      [row.sequence, row.revision, row.kid, Object.keys(marks).map((name) => [name, row[name]])]);
+    return new Frame().finish({ revision, rows });
+  } catch (error) {
+    const refusal = doubled ?? error;
+    if (refusal instanceof Refusal) return new Frame().finish({ refused: refusal.refused });
+    throw error;
+  }
+}

@@ -1,0 +1,60 @@
+"""The composition root of CPython: a queue in a SQLite file, or in memory, and its ports."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import httpx
+
+from fieldpost.destinations.gateway import GatewayDestination
+from fieldpost.engine.retry import PRESETS, RetryPolicy
+from fieldpost.ports import Store
+from fieldpost.runtime.device import device_id, device_token
+from fieldpost.runtime.driver import Host
+from fieldpost.runtime.queue import Queue
+from fieldpost.stores.memory import MemoryStore
+from fieldpost.stores.sqlite import SqliteStore
+
+from .keyring import KeyRing
+from .rescue import RescueFiles
+from .system import AlwaysOnline, FileLockTabs, SystemClock, SystemEntropy
+from .transport_http import HttpTransport
+
+
+async def open_queue(
+    gateway: str,
+    *,
+    path: str | Path | None = None,
+    token: str | None = None,
+    policy: RetryPolicy = PRESETS["itsm"],
+    client: httpx.AsyncClient | None = None,
+) -> Queue:
+    """A queue that delivers to ``gateway`` (its base URL). Not started: use ``async with``.
+
+    ``path``: a folder (made with mode 0700) for ``queue.db`` and ``keys.json``; None keeps all in
+    memory, and then nothing survives the process. ``token``: this device's bearer token. Raises
+    `DatabaseError`, `SchemaTooNew`, `EncryptionError` (a key file that others can read).
+    """
+    folder = None if path is None else Path(path)
+    store: Store
+    if folder is None:
+        store = MemoryStore(KeyRing.ephemeral())
+    else:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        ring = KeyRing.load_or_create(folder / "keys.json")
+        store = await SqliteStore.open(folder / "queue.db", ring)
+    clock, entropy = SystemClock(), SystemEntropy()
+    transport = HttpTransport(store, client)
+    tabs = FileLockTabs(None if folder is None else folder / "drain.lock")
+    host = Host(store, transport, clock, entropy, AlwaysOnline(), tabs)
+    token = token or await device_token(store)
+    destination = GatewayDestination(gateway, await device_id(store, tabs, clock, entropy), token)
+    return Queue(
+        host,
+        destination,
+        owner=f"process-{os.getpid()}",
+        policy=policy,
+        rescue_box=None if folder is None else RescueFiles(store, folder),
+        on_close=transport.close,
+    )

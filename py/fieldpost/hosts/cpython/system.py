@@ -1,0 +1,103 @@
+"""Clock, entropy, link and drain lock of a CPython process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from fieldpost.engine.ids import uuid7
+from fieldpost.ports import Leadership
+
+
+class SystemClock:
+    def now(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    def monotonic(self) -> float:
+        return time.monotonic() * 1000
+
+    async def sleep(self, ms: float) -> None:
+        await asyncio.sleep(ms / 1000)
+
+
+class SystemEntropy:
+    def uuid7(self, now: int) -> str:
+        return uuid7(now, secrets.token_bytes(10))
+
+    def fraction(self) -> float:
+        return secrets.randbits(53) / (1 << 53)
+
+
+class AlwaysOnline:
+    """A server or an agent cannot ask its host for a network; requests find out."""
+
+    online = True
+
+    def subscribe(self, callback: Callable[[bool], None]) -> Callable[[], None]:  # noqa: ARG002
+        return lambda: None
+
+
+class _Held:
+    stolen = False
+    lost = False
+
+    def beat(self) -> None:
+        """The lock ends with the process: nobody has to watch for a beat."""
+
+
+class FileLockTabs:
+    """The drain lock over processes: an advisory lock on a file beside the store (flock(2)).
+
+    The kernel frees it when the process dies, so it is never stolen. ``path`` None: this process
+    only.
+    """
+
+    def __init__(self, path: Path | None):
+        self._path = path
+        self._mine = asyncio.Lock()
+        self._callbacks: list[Callable[[dict[str, Any]], None]] = []
+
+    async def lead(
+        self,
+        work: Callable[[Leadership], Awaitable[None]],
+        *,
+        wait_ms: int,  # noqa: ARG002 - a lock held elsewhere is tried again with the next turn
+        steal_after_ms: int,  # noqa: ARG002
+    ) -> bool:
+        async with self._mine:
+            with _flock(self._path) as held:
+                if held:
+                    await work(_Held())
+                return held
+
+    def announce(self, revision: int) -> None:
+        for callback in list(self._callbacks):
+            callback({"type": "changed", "revision": revision})
+
+    def subscribe(self, callback: Callable[[dict[str, Any]], None]) -> Callable[[], None]:
+        self._callbacks.append(callback)
+        return lambda: self._callbacks.remove(callback)
+
+
+@contextlib.contextmanager
+def _flock(path: Path | None) -> Iterator[bool]:
+    if path is None:
+        yield True
+        return
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+    finally:
+        os.close(descriptor)

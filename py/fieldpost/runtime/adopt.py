@@ -1,0 +1,191 @@
+"""From a capture or a call to a new row: validation, canonical payload, fingerprint, head."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fieldpost.engine.canonical import canonical, sha256_hex
+from fieldpost.engine.errors import DuplicateItem, InvalidItem, QueueFull
+from fieldpost.engine.kinds import Kinds, lookup
+from fieldpost.engine.limits import ATTACHMENTS_PER_ITEM_MAX, OPEN_ITEMS_MAX, PAYLOAD_BYTES_MAX
+from fieldpost.engine.model import Attachment, Capture, Item
+from fieldpost.engine.record import Head, dump
+from fieldpost.engine.transitions import State
+from fieldpost.ports import Absent, Below, Clock, Entropy, Put, Refused, Store, Unique
+
+from .committer import Change, Committer, Write
+
+#: The kind of a capture that this version cannot read; its bytes are kept for a later one.
+QUARANTINE = "quarantine"
+_CAPTURES_AT_ONCE = 200
+
+
+class Intake:
+    """Makes rows of what comes in and commits them."""
+
+    def __init__(
+        self,
+        store: Store,
+        committer: Committer,
+        clock: Clock,
+        entropy: Entropy,
+        kinds: Kinds,
+        lane: str,
+    ):
+        self._store = store
+        self._committer = committer
+        self._clock = clock
+        self._entropy = entropy
+        self._kinds = kinds
+        self._lane = lane
+
+    def write(
+        self, data: Mapping[str, Any], *, id: str | None = None, at: int | None = None
+    ) -> Write:
+        """A new row for ``data``: {kind, payload, operation?, priority?, title?, owner?,
+        unique_key?, not_before?, expires_at?, send_id?, attachments?: [{id, size, parts}]}.
+
+        Raises `InvalidItem` with the fields that are wrong.
+        """
+        kind, payload = str(data.get("kind", "")), data.get("payload")
+        self._kinds.check(kind, payload)
+        assert isinstance(payload, Mapping)
+        body = canonical(payload)
+        if len(body) > PAYLOAD_BYTES_MAX:
+            limit = f"has {len(body)} bytes; at most {PAYLOAD_BYTES_MAX} are allowed"
+            raise InvalidItem(fields={"payload": limit})
+        attachments = _attachments(data.get("attachments", ()))
+        now = self._clock.now()
+        priority = data.get("priority")
+        not_before = data.get("not_before")
+        waits = isinstance(not_before, int) and not_before > now
+        item = Item(
+            id=id or self._entropy.uuid7(now),
+            kind=kind,
+            operation=str(data.get("operation", "create")),
+            lane=self._lane,
+            send_id=str(data.get("send_id") or self._entropy.uuid7(now)),
+            created_at=at if at is not None else now,
+            updated_at=now,
+            priority=priority if isinstance(priority, int) else self._kinds.priority(kind, payload),
+            ready=not waits,
+            not_before=not_before,
+            expires_at=data.get("expires_at"),
+            size=len(body) + sum(a.size for a in attachments),
+            body_bytes=len(body),
+            attachments=attachments,
+        )
+        title = str(data.get("title") or self._kinds.title(kind, payload))
+        marks = {"fingerprint": sha256_hex(b"%b|%b" % (kind.encode(), body))}
+        if data.get("unique_key"):
+            marks["natural_key"] = f"{kind}|{data['unique_key']}"
+        owner = data.get("owner") or lookup(payload, "user.email")
+        if owner:
+            marks["owner"] = str(owner)
+        parts: dict[str, bytes | None] = {"head": Head(title).dump(), "body": body}
+        return Write(Put(item, parts=parts, marks=marks, insert=True), was=None)
+
+    async def enqueue(self, write: Write) -> Item:
+        """Commit one new row. The same id again returns the row that exists (idempotent).
+
+        Raises `DuplicateItem` (another row has its unique key), `QueueFull`, `DatabaseError`.
+        """
+        expect: list[Absent | Unique | Below] = [Below("open", OPEN_ITEMS_MAX)]
+        if "natural_key" in write.put.marks:
+            expect.append(Unique("natural_key", write.put.marks["natural_key"]))
+        try:
+            (item,) = await self._committer.commit(Change([write], expect))
+        except Refused as refusal:
+            existing = await self._store.get([write.put.item.id])
+            if existing:
+                return existing[0].item
+            raise refused_as_error(refusal) from refusal
+        return item
+
+    async def adopt(self) -> int:
+        """Make rows of all captures of the inbox; returns how many. Any context may do it at any
+        time: the row's absence is a precondition, and inbox and row change in one commit."""
+        adopted = 0
+        while captures := await self._store.captures(_CAPTURES_AT_ONCE):
+            # Together, so that they share a commit.
+            adopted += sum(await asyncio.gather(*(self._adopt(capture) for capture in captures)))
+            if len(captures) < _CAPTURES_AT_ONCE:
+                break
+        return adopted
+
+    async def _adopt(self, capture: Capture) -> int:
+        write = self.captured(capture)
+        try:
+            await self._committer.commit(Change([write], adopt=[capture.id]))
+        except Refused:
+            # Another context adopted it first, or it came twice: only the inbox row is left over.
+            await self._committer.commit(Change(adopt=[capture.id]))
+            return 0
+        return 1
+
+    def captured(self, capture: Capture) -> Write:
+        """The row that a capture becomes, whatever it holds."""
+        try:
+            data = json.loads(capture.data)
+            return self.write(data, id=capture.id, at=capture.at)
+        except (InvalidItem, ValueError) as error:
+            return self._quarantined(capture, error)
+
+    def _quarantined(self, capture: Capture, error: Exception) -> Write:
+        """What was saved is kept whatever it is (invariant 9): a dead letter shown with its
+        reason."""
+        now = self._clock.now()
+        item = Item(
+            id=capture.id,
+            kind=QUARANTINE,
+            operation="create",
+            lane=self._lane,
+            send_id=self._entropy.uuid7(now),
+            created_at=capture.at,
+            updated_at=now,
+            state=State.FAILED,
+            ready=False,
+            size=len(capture.data),
+            body_bytes=len(capture.data),
+            error_code=InvalidItem.code,
+        )
+        reason = {
+            "n": 0,
+            "at": now,
+            "ended_at": now,
+            "outcome": "permanent",
+            "code": InvalidItem.code,
+            "text": str(error)[:300],
+        }
+        if isinstance(error, InvalidItem) and error.fields:
+            reason["text"] = "; ".join(f"{name} {why}" for name, why in error.fields.items())
+        parts: dict[str, bytes | None] = {
+            "head": Head("Not understood by this version").dump(),
+            "body": capture.data,
+            "history": dump([reason]),
+        }
+        return Write(Put(item, parts=parts, insert=True), was=None)
+
+
+def refused_as_error(refusal: Refused) -> DuplicateItem | QueueFull | Refused:
+    """The error a caller understands for a refused insert."""
+    match refusal.expectation:
+        case Unique():
+            return DuplicateItem(refusal.existing_id or "")
+        case Below():
+            return QueueFull()
+        case _:
+            return refusal
+
+
+def _attachments(given: Sequence[Mapping[str, Any]]) -> tuple[Attachment, ...]:
+    if len(given) > ATTACHMENTS_PER_ITEM_MAX:
+        wrong = f"are {len(given)}; at most {ATTACHMENTS_PER_ITEM_MAX} are allowed"
+        raise InvalidItem(fields={"attachments": wrong})
+    try:
+        return tuple(Attachment(str(a["id"]), int(a["size"]), int(a["parts"])) for a in given)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidItem(fields={"attachments": f"are not understood: {error}"}) from error

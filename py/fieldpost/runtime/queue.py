@@ -1,0 +1,345 @@
+"""The public queue: what programs and the app call. Every host returns one of these from
+``open``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from fieldpost.destinations.base import Destination
+from fieldpost.engine.errors import ItemNotFound, StaleRevision
+from fieldpost.engine.kinds import Kinds, standard_kinds
+from fieldpost.engine.limits import ORPHAN_AGE_MS, STEAL_AFTER_MS
+from fieldpost.engine.machine import Person, step
+from fieldpost.engine.model import Item, Stored
+from fieldpost.engine.record import history_with
+from fieldpost.engine.retry import PRESETS, RetryPolicy
+from fieldpost.engine.transitions import OPEN_STATES, Event, State
+from fieldpost.ports import NoAnswer, Put, Refused
+from fieldpost.security.journal import Verifier
+
+from . import views
+from .adopt import Intake
+from .committer import Change, Committer, Write
+from .device import TOKEN
+from .driver import Driver, Host
+from .loop import SyncLoop
+from .rescue import Rescue, RescueBox
+
+_PAUSE = ("pause", "all")
+_CATALOGUE = ("catalogue", "gateway")
+_JOURNAL_PAGE = 500
+_ROWS_MAX = 200
+
+
+class Queue:
+    """An offline sync queue: `enqueue` saves durably, delivery happens by itself, once in effect.
+
+    Use ``async with``, or `start` and `close`. All times are ms since the epoch, UTC.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        destination: Destination,
+        *,
+        owner: str,
+        policy: RetryPolicy = PRESETS["itsm"],
+        kinds: Kinds | None = None,
+        rescue_box: RescueBox | None = None,
+        on_close: Callable[[], Awaitable[None]] | None = None,
+        steal_after_ms: int = STEAL_AFTER_MS,
+    ):
+        self._on_close = on_close
+        self._host = host
+        self._destination = destination
+        self.kinds = kinds or standard_kinds()
+        self._committer = Committer(host.store, host.clock, host.entropy, owner)
+        self._driver = Driver(host, self._committer, destination, policy, owner, steal_after_ms)
+        self._intake = Intake(
+            host.store, self._committer, host.clock, host.entropy, self.kinds, destination.lane
+        )
+        self._loop = SyncLoop(
+            self._driver, self._intake, self.refresh_catalogue, self.collect_orphans
+        )
+        self._announced = 0
+        self._rescue = Rescue(host.store, self._intake, host.clock, rescue_box)
+
+    # --- life ------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Begin to sync in the background."""
+        paused = await self._host.store.side(*_PAUSE)
+        self._driver.paused = json.loads(paused)["reason"] if paused else None
+        self._loop.start()
+
+    async def close(self) -> None:
+        """Stop syncing and close the storage; nothing is lost by not calling it."""
+        await self._loop.stop()
+        await self._host.store.close()
+        if self._on_close is not None:
+            await self._on_close()
+
+    async def __aenter__(self) -> Queue:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+    # --- coming in -------------------------------------------------------------------------------
+
+    async def enqueue(self, kind: str, payload: Mapping[str, Any], **options: Any) -> Item:
+        """Save one item durably and return it; it is sent when it can be.
+
+        Options: ``id`` (UUID; the same id again returns the existing item), ``operation``,
+        ``priority`` (1-10), ``title``, ``owner``, ``unique_key``, ``not_before``, ``expires_at``,
+        ``attachments`` (as `attach` returned them). Raises `InvalidItem`, `DuplicateItem`,
+        `QueueFull`, `DatabaseError`.
+        """
+        item_id = options.pop("id", None)
+        write = self._intake.write({"kind": kind, "payload": payload, **options}, id=item_id)
+        item = await self._intake.enqueue(write)
+        self._changed()
+        return item
+
+    async def enqueue_many(self, kind: str, payloads: Iterable[Mapping[str, Any]]) -> list[Item]:
+        """Save many in one commit, all or none."""
+        writes = [self._intake.write({"kind": kind, "payload": p}) for p in payloads]
+        items = await self._committer.commit(Change(writes))
+        self._changed()
+        return list(items)
+
+    # --- looking ---------------------------------------------------------------------------------
+
+    async def get(self, item_id: str) -> Item:
+        """The item's columns. Raises `ItemNotFound`."""
+        return (await self._stored(item_id)).item
+
+    async def list(
+        self, view: str = "waiting", *, cursor: int | None = None, limit: int = 50
+    ) -> dict[str, Any]:
+        """``{"rows": [...], "next": cursor or None}``, newest first; ``view``: waiting, sent,
+        ended."""
+        states = views.VIEWS[view]
+        page = await self._host.store.page(
+            states,
+            limit=max(1, min(limit, _ROWS_MAX)),
+            cursor=cursor,
+            newest_first=True,
+            parts=("head",),
+        )
+        lane, now = await self._lane_word(), self._host.clock.now()
+        return {"rows": [views.row(stored, lane, now) for stored in page.rows], "next": page.next}
+
+    async def detail(self, item_id: str) -> dict[str, Any]:
+        """One row with payload, attachments and the timeline of attempts. Raises `ItemNotFound`."""
+        stored = await self._stored(item_id, ("head", "body", "history"))
+        lane, now = await self._lane_word(), self._host.clock.now()
+        return await views.detail(self._host.store, stored, lane, now)
+
+    async def status(self) -> dict[str, Any]:
+        """Counts, connection, progress: one read of counters and one of the lane, O(1)."""
+        counters = await self._host.store.counters()
+        lane = await self._driver.lane_state()
+        counts = {str(s): counters.get(f"state:{s}", 0) for s in State}
+        progress, trouble = self._driver.progress, self._loop.trouble
+        return {
+            "counts": counts,
+            "inbox": counters.get("inbox", 0),
+            "waiting": sum(counts[s] for s in OPEN_STATES) + counters.get("inbox", 0),
+            "attention": counts[State.FAILED] + counts[State.CONFLICTED],
+            "sent": counts[State.COMPLETED],
+            "revision": counters.get("revision", 0),
+            "syncing": progress is not None,
+            "progress": asdict(progress) if progress is not None else None,
+            "connection": self._connection(lane.contact),
+            "connection_text": lane.text,
+            "paused": self._driver.paused,
+            "leader": self._driver.leading,
+            "next_try_at": (
+                self._loop.next_turn_at if counters.get("open") and self._driver.may_claim else None
+            ),
+            "last_sync_at": self._loop.last_sync_at,
+            "gateway": getattr(self._destination, "url", None),
+            "trouble": trouble.as_dict() if trouble else None,
+        }
+
+    async def find(self, mark: str, value: str) -> Sequence[str]:
+        """Ids of items whose ``natural_key`` or ``owner`` is ``value``, oldest first."""
+        return await self._host.store.find(mark, value)
+
+    # --- acting ----------------------------------------------------------------------------------
+
+    async def sync(self) -> dict[str, Any]:
+        """Deliver what can be delivered now and return the `status` afterwards."""
+        await self._loop.turn(by_hand=True)
+        return await self.status()
+
+    def nudge(self, *, ask_now: bool = False) -> None:
+        """Something may have changed: adopt captures and sync soon."""
+        self._loop.nudge(ask_now=ask_now)
+
+    def sync_soon(self) -> None:
+        """As `sync`, without waiting for it."""
+        self._loop.nudge(by_hand=True)
+
+    async def pause(self, reason: str = "by hand") -> None:
+        """Start no more sends until `resume`; survives a restart."""
+        self._driver.paused = reason
+        text = json.dumps({"reason": reason, "at": self._host.clock.now()})
+        await self._committer.commit(Change(side={_PAUSE: text}, note="pause"))
+        self._announce()
+
+    async def resume(self) -> None:
+        self._driver.paused = None
+        await self._committer.commit(Change(side={_PAUSE: None}, note="resume"))
+        self._changed(ask_now=True)
+
+    async def cancel(self, item_id: str, reason: str = "") -> Item:
+        """Take an item back that has not been sent. Raises `IllegalTransition`, `StaleRevision`."""
+        return await self._person(item_id, Event.CANCEL, reason)
+
+    async def retry(self, item_id: str, reason: str = "") -> Item:
+        """Try a dead letter again, with its tries counted from none."""
+        item = await self._person(item_id, Event.REVIVE, reason)
+        self._changed()
+        return item
+
+    async def retry_all(self) -> int:
+        """Try all dead letters again; returns how many."""
+        count, cursor = 0, None
+        while True:
+            page = await self._host.store.page([State.FAILED], limit=_ROWS_MAX, cursor=cursor)
+            for stored in page.rows:
+                if "retry" in views.acts(stored.item):
+                    await self._person(stored.item.id, Event.REVIVE)
+                    count += 1
+            if page.next is None:
+                break
+            cursor = page.next
+        self._changed()
+        return count
+
+    async def discard(self, item_id: str, reason: str = "") -> Item:
+        """Give a dead letter up; it can be restored."""
+        return await self._person(item_id, Event.DISCARD, reason)
+
+    async def restore(self, item_id: str, reason: str = "") -> Item:
+        """Take a cancel or a discard back."""
+        item = await self._person(item_id, Event.RESTORE, reason)
+        self._changed()
+        return item
+
+    async def sign_in(self, token: str) -> None:
+        """Keep and use this device's token, as ``python -m gateway pair`` printed it."""
+        await self._committer.commit(Change(side={TOKEN: json.dumps(token)}, note="sign_in"))
+        self._destination.sign_in(token)
+        self._changed(ask_now=True)
+
+    # --- the server's catalogue ------------------------------------------------------------------
+
+    async def catalogue(self) -> dict[str, Any] | None:
+        """Destinations, limits and required fields as last heard, also offline; None before
+        that."""
+        text = await self._host.store.side(*_CATALOGUE)
+        return json.loads(text) if text else None
+
+    async def refresh_catalogue(self) -> bool:
+        """Ask the gateway for it; True when a new one was stored."""
+        if not self._host.link.online:
+            return False
+        try:
+            response = await self._host.transport.send(self._destination.catalogue())
+        except NoAnswer:
+            return False
+        text = self._destination.read_catalogue(response)
+        if text is None or text == await self._host.store.side(*_CATALOGUE):
+            return False
+        await self._committer.commit(Change(side={_CATALOGUE: text}))
+        self._announce()
+        return True
+
+    # --- safety ----------------------------------------------------------------------------------
+
+    async def rescue_out(self, passphrase: str) -> dict[str, Any]:
+        """Everything undelivered as one encrypted file: ``{"url", "name", "items"}``."""
+        await self._intake.adopt()
+        return await self._rescue.out(passphrase)
+
+    async def rescue_in(self, passphrase: str, url: str) -> dict[str, int]:
+        """Take a rescue file in: ``{"added", "known"}``. Raises `RescueUnreadable`."""
+        result = await self._rescue.take_in(passphrase, url)
+        self._changed()
+        return result
+
+    async def verify(self) -> dict[str, Any]:
+        """Recompute the journal: ``{"records", "ok", "problems": [sentence]}``."""
+        verifier, after = Verifier(), 0
+        while records := await self._host.store.journal(after, _JOURNAL_PAGE):
+            verifier.feed(records)
+            after = records[-1][0]
+        problems = verifier.finish(await self._host.store.counters())
+        return {"records": after, "ok": not problems, "problems": problems}
+
+    async def collect_orphans(self) -> int:
+        """Remove attachment bytes that nothing has referred to for a day; returns how many."""
+        before = self._host.clock.now() - ORPHAN_AGE_MS
+        ids = await self._host.store.orphans(before, _ROWS_MAX)
+        if ids:
+            await self._committer.commit(Change(drop_blobs=ids))
+        return len(ids)
+
+    def subscribe(self, callback: Callable[[dict[str, Any]], None]) -> Callable[[], None]:
+        """Be told of changes by any context: ``{"type": "changed", "revision": n}``."""
+        return self._host.tabs.subscribe(callback)
+
+    # --- helpers ---------------------------------------------------------------------------------
+
+    async def _stored(self, item_id: str, parts: Sequence[str] = ()) -> Stored:
+        found = await self._host.store.get([item_id], parts)
+        if not found:
+            raise ItemNotFound
+        return found[0]
+
+    async def _person(self, item_id: str, event: Event, reason: str = "") -> Item:
+        stored = await self._stored(item_id, ("history",))
+        now = self._host.clock.now()
+        item = step(stored.item, Person(event), now)
+        entry = {"n": 0, "at": now, "ended_at": now, "outcome": str(event), "text": reason}
+        parts: dict[str, bytes | None] = {
+            "history": history_with(stored.parts.get("history"), entry)
+        }
+        write = Write(Put(item, parts=parts), was=stored.item.state)
+        try:
+            # The journal is not sealed: it says what was done, the sealed history says why.
+            (written,) = await self._committer.commit(Change([write], note=str(event)))
+        except Refused as refusal:
+            raise StaleRevision from refusal
+        self._announce()
+        return written
+
+    def _announce(self) -> None:
+        # Changes that shared a commit have one revision, and need one message.
+        if self._announced != self._committer.revision:
+            self._announced = self._committer.revision
+            self._host.tabs.announce(self._announced)
+
+    def _changed(self, *, ask_now: bool = False) -> None:
+        """Rows changed here: nothing new lies in the inbox, and what may not be sent wakes nobody
+        (`resume` and the link do, when it may)."""
+        self._announce()
+        if ask_now or self._driver.may_claim:
+            self._loop.nudge(ask_now=ask_now, adopt=False)
+
+    async def _lane_word(self) -> str:
+        if self._driver.paused is not None:
+            return "paused"
+        return self._connection((await self._driver.lane_state()).contact)
+
+    def _connection(self, contact: str) -> str:
+        if not self._host.link.online:
+            return "offline"
+        return "online" if contact == "unproven" else contact

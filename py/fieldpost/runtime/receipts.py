@@ -1,0 +1,39 @@
+"""Receipts: the ends of items that the gateway took over."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from fieldpost.engine.transitions import State
+from fieldpost.ports import NoAnswer
+
+from .lane import LaneState
+from .settle import Claim, settle
+
+if TYPE_CHECKING:
+    from .driver import Driver
+
+
+async def collect_receipts(driver: Driver, state: LaneState) -> None:
+    """Ends of items that the gateway took over; row and cursor change in one commit."""
+    try:
+        response = await driver.host.transport.send(driver.destination.receipts(state.cursor))
+    except NoAnswer as failure:
+        await driver.store_lane(state, driver.destination.no_answer(failure).contact)
+        return
+    contact, receipts, cursor = driver.destination.read_receipts(response)
+    if not contact.ok:
+        await driver.store_lane(state, contact)
+        return
+    by_id = {r.item_id: r for r in receipts}
+    rows = await driver.host.store.get(list(by_id), ("head", "history"))
+    now = driver.host.clock.now()
+    writes = []
+    for row in rows:
+        receipt = by_id[row.item.id]
+        if row.item.state is State.HANDED_OVER and row.item.send_id == receipt.send_id:
+            taken = Claim(row.item, row.parts, b"", row.item.updated_at)
+            _, write = settle(taken, receipt.outcome, driver.policy, now, 0.0)
+            writes.append(write)
+    await driver.store_lane(replace(state, cursor=cursor), contact, *writes, keep=True)

@@ -1,0 +1,94 @@
+"""From outcomes to row changes: what a drainer writes after an attempt, and before one. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from fieldpost.destinations.base import Destination, Reading
+from fieldpost.engine.limits import LEASE_MS
+from fieldpost.engine.machine import Answered, Claimed, step
+from fieldpost.engine.model import Item, Stored
+from fieldpost.engine.outcome import Class, Outcome
+from fieldpost.engine.record import Head, attempt_entry, history_with
+from fieldpost.engine.retry import RetryPolicy
+from fieldpost.engine.transitions import END_STATES, State
+from fieldpost.ports import Manifest, Put
+
+from .committer import Write
+
+#: Marks the intent of an attempt that sends attachment parts: its request follows from the row.
+PARTS_INTENT = b"parts"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One row under way: as it will be stored, with its opened parts and the bytes to send."""
+
+    item: Item
+    parts: dict[str, bytes]
+    intent: bytes
+    started: int
+
+
+def claim(
+    row: Stored, destination: Destination, manifests: Sequence[Manifest], owner: str, now: int
+) -> tuple[Claim, Write]:
+    """Take a row: the write makes lease and intent durable before a byte leaves (invariant 3).
+
+    An ``unknown`` row goes out with the very bytes of the attempt that nobody answered (invariant
+    4); they are in its intent.
+    """
+    item = row.item
+    if item.step > 0:
+        intent = PARTS_INTENT
+    elif item.state is State.UNKNOWN and row.parts.get("intent"):
+        intent = row.parts["intent"]
+    else:
+        intent = destination.intent(item, row.parts["body"], manifests)
+    claimed = step(item, Claimed(owner, LEASE_MS), now)
+    changed = {} if row.parts.get("intent") == intent else {"intent": intent}
+    write = Write(Put(claimed, parts=dict(changed)), was=item.state)
+    # The store raises the revision by one with this write.
+    stored = claimed.changed(revision=claimed.revision + 1)
+    return Claim(stored, {**row.parts, "intent": intent}, intent, now), write
+
+
+def settle(
+    taken: Claim, outcome: Outcome, policy: RetryPolicy, now: int, fraction: float
+) -> tuple[Item, Write]:
+    """The row after its attempt was answered, or was not."""
+    item = step(taken.item, Answered(outcome, policy, fraction), now)
+    parts: dict[str, bytes | None] = {}
+    if outcome.cls is not Class.ACCEPTED:  # one step of several is no line of the timeline
+        entry = attempt_entry(item.attempt, taken.started, now, outcome)
+        parts["history"] = history_with(taken.parts.get("history"), entry)
+    if item.state is not State.UNKNOWN:
+        parts["intent"] = None  # classified: these bytes need not go again
+    if outcome.remote_id or outcome.remote_url:
+        head = Head.load(taken.parts.get("head"))
+        remote = replace(
+            head,
+            remote_id=outcome.remote_id or head.remote_id,
+            remote_url=outcome.remote_url or head.remote_url,
+        )
+        if remote != head:
+            parts["head"] = remote.dump()
+    return item, Write(Put(item, parts=parts), was=taken.item.state)
+
+
+def outcomes_for(reading: Reading, count: int) -> list[Outcome]:
+    """One outcome for each item. An answer to a request of several as a whole, which might be about
+    one of them only, burns no tries: the driver sends fewer together until it is known which."""
+    outcomes = reading.outcomes if len(reading.outcomes) == count else reading.outcomes[:1] * count
+    if not reading.whole or count == 1:
+        return outcomes
+    return [
+        replace(o, cls=o.cls if o.cls is Class.UNKNOWN else Class.TRANSIENT, lane=True)
+        for o in outcomes
+    ]
+
+
+def acknowledgeable(item: Item) -> bool:
+    """The answer is durable here and the item needs its ledger row no more."""
+    return item.state in END_STATES and item.state is not State.FAILED

@@ -1,0 +1,105 @@
+"""Rows, details and status as plain data for a screen (docs/interfaces.md, "The worker")."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from fieldpost.engine.explain import state_text, why
+from fieldpost.engine.model import Item, Stored
+from fieldpost.engine.record import Head
+from fieldpost.engine.transitions import TRANSITIONS, Event, State
+from fieldpost.ports import Manifest, Store
+
+#: The two views of the outbox. Dead letters stay in sight among what waits: somebody must act.
+VIEWS: dict[str, tuple[State, ...]] = {
+    "waiting": (
+        State.PENDING,
+        State.BLOCKED,
+        State.IN_PROGRESS,
+        State.UNKNOWN,
+        State.HANDED_OVER,
+        State.CONFLICTED,
+        State.FAILED,
+        State.EXPIRED,
+    ),
+    "sent": (State.COMPLETED,),
+    "ended": (State.CANCELLED, State.DISCARDED),
+}
+
+_ACTS = {
+    "cancel": Event.CANCEL,
+    "retry": Event.REVIVE,
+    "discard": Event.DISCARD,
+    "restore": Event.RESTORE,
+}
+
+
+def acts(item: Item) -> list[str]:
+    """What a person may do with the item now, from the transition table."""
+    possible = [name for name, event in _ACTS.items() if event in TRANSITIONS[item.state]]
+    if item.step > 0 and "cancel" in possible:
+        possible.remove("cancel")
+    return possible
+
+
+def row(stored: Stored, lane: str, now: int) -> dict[str, Any]:
+    item, head = stored.item, Head.load(stored.parts.get("head"))
+    return {
+        "id": item.id,
+        "kind": item.kind,
+        "title": head.title,
+        "state": str(item.state),
+        "state_text": state_text(item),
+        "why": why(item, lane, now),
+        "priority": item.priority,
+        "created_at": item.created_at,
+        "updated_at": item.updated_at,
+        "due_at": item.due_at,
+        "size": item.size,
+        "attempts": item.attempts,
+        "attachments": len(item.attachments),
+        "parts": sum(a.parts for a in item.attachments),
+        "parts_acked": sum(a.acked for a in item.attachments),
+        "remote_id": head.remote_id,
+        "remote_url": head.remote_url,
+        "can": acts(item),
+        "revision": item.revision,
+    }
+
+
+async def detail(store: Store, stored: Stored, lane: str, now: int) -> dict[str, Any]:
+    """A row with its payload, attachments and timeline; ``stored`` has body and history opened."""
+    manifests = {a.id: await store.manifest(a.id) for a in stored.item.attachments}
+    text = why(stored.item, lane, now)
+    return {
+        **row(stored, lane, now),
+        "payload": _payload(stored.parts.get("body")),
+        "attachments": [
+            {
+                **_file(manifests[a.id]),
+                "id": a.id,
+                "size": a.size,
+                "parts": a.parts,
+                "acked": a.acked,
+                "error": a.error,
+            }
+            for a in stored.item.attachments
+        ],
+        "history": json.loads(stored.parts.get("history") or b"[]"),
+        "waits_for": text,
+        "error_code": stored.item.error_code,
+    }
+
+
+def _payload(body: bytes | None) -> Any:
+    try:
+        return json.loads(body) if body else None
+    except ValueError:  # a quarantined capture: shown as it is
+        return {"content": (body or b"").decode(errors="replace")}
+
+
+def _file(manifest: Manifest | None) -> dict[str, Any]:
+    if manifest is None:
+        return {"name": "", "type": ""}
+    return {"name": manifest.name, "type": manifest.type}

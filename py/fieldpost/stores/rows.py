@@ -1,0 +1,181 @@
+"""What every store written in Python does the same way: sealing, counters, due times, ages. Pure.
+
+docs/formats.md names the places (id, kind, part) that the sealed things belong to.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+
+from fieldpost.engine.errors import DecryptionError
+from fieldpost.engine.model import (
+    PLACES,
+    Attachment,
+    Capture,
+    Item,
+    column_values,
+    item_from_values,
+)
+from fieldpost.engine.transitions import CLAIMABLE_STATES, OPEN_STATES, State
+from fieldpost.ports import Manifest
+from fieldpost.security.cipher import Cipher
+
+#: Every counter a store keeps; all are there from the start.
+COUNTERS = ("open", *(f"state:{s}" for s in State), "sequence", "revision", "journal", "inbox")
+
+#: Writers whose heads a new writer anchors.
+HEADS_MAX = 16
+
+#: What "oldest" means for each mark: an entity's rows keep their order when the clock jumps.
+MARK_ORDER = {
+    "entity": "sequence",
+    "owner": "sequence",
+    "fingerprint": "created_at, sequence",
+    "natural_key": "created_at, sequence",
+}
+
+_SEQUENCE, _REVISION, _KID = (PLACES[name] for name in ("sequence", "revision", "kid"))
+
+
+def stamped(
+    item: Item, sequence: int, revision: int, kid: str | None, marks: Mapping[str, str]
+) -> Item:
+    """``item`` with the columns that the store gives it."""
+    values = list(column_values(item))
+    values[_SEQUENCE], values[_REVISION], values[_KID] = sequence, revision, kid
+    for mark, value in marks.items():
+        values[PLACES[mark]] = value
+    return item_from_values(values)
+
+
+def wake_at(item: Item) -> int | None:
+    """When a claimable row that is not ready becomes due (ms); None: a commit will free it."""
+    if item.ready or item.state not in CLAIMABLE_STATES:
+        return None
+    if item.due_at is None:
+        return item.not_before
+    return item.due_at if item.not_before is None else max(item.due_at, item.not_before)
+
+
+def count_move(counters: dict[str, int], old: State | None, new: State) -> None:
+    """Keep ``open`` and ``state:*`` in step with one row's move (invariant 1)."""
+    if old is new:
+        return
+    if old is not None:
+        counters[f"state:{old}"] -= 1
+        counters["open"] -= old in OPEN_STATES
+    counters[f"state:{new}"] += 1
+    counters["open"] += new in OPEN_STATES
+
+
+# --- sealing --------------------------------------------------------------------------------------
+
+
+def seal_parts(
+    cipher: Cipher, item: Item, parts: Mapping[str, bytes | None]
+) -> tuple[str | None, dict[str, bytes | None]]:
+    """(kid used or None, the parts sealed; None stands for a part to remove)."""
+    kid, sealed = None, dict[str, bytes | None]()
+    for part, data in parts.items():
+        sealed[part] = None
+        if data is not None:
+            kid, sealed[part] = cipher.seal(item.id, item.kind, part, data)
+    return kid, sealed
+
+
+def reseal(
+    cipher: Cipher, old: Item, kid: str | None, kept: Mapping[str, bytes | None]
+) -> dict[str, bytes | None]:
+    """The parts a commit keeps, under the key of the parts it writes: a row has one ``kid``.
+
+    Only after a new data key has become the newest one; otherwise nothing has to be done.
+    Raises `DecryptionError`.
+    """
+    if kid is None or old.kid is None or kid == old.kid:
+        return {}
+    opened = {part: open_part(cipher, old, part, data) for part, data in kept.items() if data}
+    return seal_parts(cipher, old, opened)[1]
+
+
+def open_part(cipher: Cipher, item: Item, part: str, sealed: bytes) -> bytes:
+    """Raises `DecryptionError`."""
+    return cipher.open(item.kid or "", item.id, item.kind, part, sealed)
+
+
+def seal_side(cipher: Cipher, table: str, key: str, text: str) -> tuple[str, bytes]:
+    return cipher.seal(f"{table}/{key}", "side", "body", text.encode())
+
+
+def open_side(cipher: Cipher, table: str, key: str, kid: str, sealed: bytes) -> str:
+    return cipher.open(kid, f"{table}/{key}", "side", "body", sealed).decode()
+
+
+def open_captures(cipher: Cipher, sealed: Iterable[tuple[str, int, str, bytes]]) -> list[Capture]:
+    """Captures from (id, at, kid, envelope). Raises `DecryptionError` when none of them opens.
+
+    One that does not open stays where it is and must not hold up the others.
+    """
+    opened, failed = list[Capture](), None
+    for id_, at, kid, data in sealed:
+        try:
+            opened.append(Capture(id_, at, cipher.open(kid, id_, "capture", "body", data)))
+        except DecryptionError as error:
+            failed = error
+    if failed is not None and not opened:
+        raise failed
+    return opened
+
+
+def seal_manifest(cipher: Cipher, manifest: Manifest) -> tuple[str, bytes]:
+    value = {
+        "name": manifest.name,
+        "type": manifest.type,
+        "size": manifest.size,
+        "sha256": manifest.sha256,
+    }
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    return cipher.seal(manifest.id, "attachment", "manifest", text)
+
+
+def open_manifest(cipher: Cipher, attachment_id: str, at: int, kid: str, sealed: bytes) -> Manifest:
+    value = json.loads(cipher.open(kid, attachment_id, "attachment", "manifest", sealed))
+    return Manifest(
+        id=attachment_id,
+        name=value["name"],
+        type=value["type"],
+        size=value["size"],
+        sha256=tuple(value["sha256"]),
+        at=at,
+    )
+
+
+# --- attachments ----------------------------------------------------------------------------------
+
+
+def attachment_ids(attachments: Iterable[Attachment]) -> list[str]:
+    return [a.id for a in attachments]
+
+
+def captured_attachments(data: bytes) -> list[str]:
+    """Ids of the attachments that a capture brings; none when it is not the JSON it should be."""
+    try:
+        value = json.loads(data)
+    except ValueError:
+        return []  # kept as it is: whoever adopts it says what is wrong with it
+    listed = value.get("attachments") if isinstance(value, dict) else None
+    rows = listed if isinstance(listed, list) else []
+    return [row["id"] for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)]
+
+
+_UUID7 = re.compile(r"([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+
+
+def made_at(attachment_id: str) -> int | None:
+    """The time in a UUIDv7 (ms; RFC 9562 §5.7): the age of parts whose manifest never came.
+
+    None for any other id: parts of unknown age are never taken for garbage.
+    """
+    match = _UUID7.fullmatch(attachment_id)
+    return int(match[1] + match[2], 16) if match else None

@@ -1,0 +1,236 @@
+"""The thread that owns the SQLite connection, and group commit.
+
+A hop between threads for each awaited statement costs three quarters of SQLite's rate, and a
+transaction for each commit a disk sync. So work comes here whole, and whatever has queued up while
+one transaction was under way shares the next one; each piece keeps its own fate by a savepoint.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from fieldpost.engine.errors import DatabaseError
+
+from .sqlite_schema import check_schema, connect, storage_error
+
+_T = TypeVar("_T")
+
+#: Numbers of the table ``meta``, as they stand in this transaction; what is changed gets written.
+Meta = dict[str, int]
+Reading = Callable[[sqlite3.Connection], _T]
+Writing = Callable[[sqlite3.Connection, Meta], _T]
+
+#: Pieces of work in one transaction; the ones behind them wait for its sync only once more.
+_GROUP_MAX = 1000
+
+
+@dataclass(slots=True)
+class _Job:
+    """Work for the thread, and who waits for it. Exactly one of ``reading``, ``writing`` is set."""
+
+    future: asyncio.Future[Any]
+    loop: asyncio.AbstractEventLoop
+    reading: Reading[Any] | None = None
+    writing: Writing[Any] | None = None
+    result: Any = None
+    error: BaseException | None = None
+
+    def resolve(self) -> None:
+        if self.future.done():  # the caller was cancelled: the work is done or not all the same
+            return
+        if self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self.result)
+
+
+class DatabaseThread:
+    """Runs readings and writings, in the order given, off the event loop."""
+
+    def __init__(self, path: Path, max_bytes: int | None = None) -> None:
+        self._path = path
+        self._max_bytes = max_bytes
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._closed = False
+        # A daemon: a process that forgets to close must still end; the file takes no harm.
+        self._thread = threading.Thread(target=self._run, name="fieldpost-sqlite", daemon=True)
+        self._connection: sqlite3.Connection
+        self._meta: Meta = {}
+        self._version: int | None = None
+
+    async def start(self) -> None:
+        """Open the file. Raises `SchemaTooNew`, `DatabaseError`."""
+        opened = self._submit(reading=lambda _: None)
+        self._thread.start()
+        await opened
+
+    async def read(self, work: Reading[_T]) -> _T:
+        """Run ``work`` on one consistent view of the database."""
+        result: _T = await self._submit(reading=work)
+        return result
+
+    async def write(self, work: Writing[_T]) -> _T:
+        """Run ``work`` in a transaction; durable on return, undone when it raises.
+
+        ``work`` runs in the thread, under the write lock: it should only write. Raises what it
+        raises, and `DatabaseError` or `StorageFull`.
+        """
+        result: _T = await self._submit(writing=work)
+        return result
+
+    async def close(self) -> None:
+        """Finish what was given, close the connection, end the thread."""
+        self._closed = True
+        if self._thread.is_alive():
+            self._jobs.put(None)
+            await asyncio.to_thread(self._thread.join)
+
+    def _submit(
+        self, reading: Reading[Any] | None = None, writing: Writing[Any] | None = None
+    ) -> asyncio.Future[Any]:
+        if self._closed:
+            raise DatabaseError("The store is closed.")
+        loop = asyncio.get_running_loop()
+        job = _Job(loop.create_future(), loop, reading, writing)
+        self._jobs.put(job)
+        return job.future
+
+    # --- in the thread -----------------------------------------------------------------------
+
+    def _run(self) -> None:
+        first = self._jobs.get()
+        assert first is not None
+        try:
+            self._connection = connect(self._path, self._max_bytes)
+        except BaseException as error:  # noqa: BLE001 - raised where the store is opened
+            self._closed = True
+            first.error = error
+            _deliver([first])
+            return
+        _deliver([first])
+        going = True
+        while going:
+            jobs, going = self._next_jobs()
+            self._work(jobs)
+        self._connection.close()
+
+    def _next_jobs(self) -> tuple[list[_Job], bool]:
+        """All that waits, at least one; and whether there may be more after them."""
+        jobs: list[_Job] = []
+        job = self._jobs.get()
+        while job is not None:
+            jobs.append(job)
+            if len(jobs) == _GROUP_MAX:
+                return jobs, True
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                return jobs, True
+        return jobs, False
+
+    def _work(self, jobs: list[_Job]) -> None:
+        """Whoever waits in two places at once cannot tell the order, so writings go together."""
+        writings = [job for job in jobs if job.writing is not None]
+        if writings:
+            try:
+                self._write_group(writings)
+            except sqlite3.Error as error:
+                self._roll_back()
+                for job in writings:
+                    # Refusals too: the row that one met may have been another's in this group.
+                    job.error = storage_error(error)
+            _deliver(writings)
+        for job in jobs:
+            if job.reading is not None:
+                self._read(job, job.reading)
+                _deliver([job])
+
+    def _write_group(self, jobs: list[_Job]) -> None:
+        """One transaction for all; raises `sqlite3.Error` when nothing of it is durable."""
+        run = self._connection.execute
+        run("BEGIN IMMEDIATE")
+        before = self._read_meta()
+        after = before
+        for job in jobs:
+            if len(jobs) > 1:  # a job alone has the transaction for its savepoint
+                run("SAVEPOINT job")
+            meta = dict(after)
+            if self._attempt(job, meta):
+                after = meta
+            elif len(jobs) == 1:
+                self._roll_back()
+                return
+            else:
+                cause = job.error and job.error.__cause__
+                if not self._connection.in_transaction and cause:  # SQLite gave up all of it
+                    raise cause
+                run("ROLLBACK TO job")
+            if len(jobs) > 1:
+                run("RELEASE job")
+        changed = [(v, name) for name, v in after.items() if before[name] != v]
+        self._connection.executemany("UPDATE meta SET v = ? WHERE name = ?", changed)
+        run("COMMIT")
+        self._meta = after
+
+    def _read_meta(self) -> Meta:
+        """The numbers as they stand: those last written here, unless another process wrote since.
+
+        ``data_version`` tells that, at a tenth of the cost of reading them all.
+        """
+        (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+        if version != self._version:
+            self._meta = dict(self._connection.execute("SELECT name, v FROM meta"))
+            self._version = version
+        return self._meta
+
+    def _roll_back(self) -> None:
+        self._version = None  # after a failure, believe only what is in the file
+        with contextlib.suppress(sqlite3.Error):  # SQLite may have done so itself
+            self._connection.execute("ROLLBACK")
+
+    def _attempt(self, job: _Job, meta: Meta) -> bool:
+        assert job.writing is not None
+        try:
+            check_schema(meta)
+            job.result = job.writing(self._connection, meta)
+        except sqlite3.Error as error:
+            job.error = storage_error(error)
+        except BaseException as error:  # noqa: BLE001 - raised where the work was given
+            job.error = error
+        return job.error is None
+
+    def _read(self, job: _Job, work: Reading[Any]) -> None:
+        run = self._connection.execute
+        try:
+            run("BEGIN")
+            try:
+                job.result = work(self._connection)
+            finally:
+                run("ROLLBACK")
+        except sqlite3.Error as error:
+            job.error = storage_error(error)
+        except BaseException as error:  # noqa: BLE001 - raised where the work was given
+            job.error = error
+
+
+def _deliver(jobs: list[_Job]) -> None:
+    """Wake those who wait: one call into each event loop for the whole group."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Job]] = {}
+    for job in jobs:
+        by_loop.setdefault(job.loop, []).append(job)
+    for loop, done in by_loop.items():
+        with contextlib.suppress(RuntimeError):  # a closed loop: its callers are gone with it
+            loop.call_soon_threadsafe(_resolve_all, done)
+
+
+def _resolve_all(jobs: list[_Job]) -> None:
+    for job in jobs:
+        job.resolve()

@@ -1,0 +1,171 @@
+"""``python -m gateway``: serve, or pair and unpair devices."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import re
+import signal
+import socket
+import sys
+from pathlib import Path
+from types import FrameType
+
+from .devices import DEFAULT_WORKSPACE, Devices
+from .gateway import CannotStart, Gateway, open_keys, prepare
+from .settings import Settings
+
+#: Lower case, no path, no user, no wildcard, no default port (RFC 6454 section 6.1).
+_ORIGIN = re.compile(
+    r"http://[a-z0-9._-]+(:(?!80\b)\d+)?|https://[a-z0-9._-]+(:(?!443\b)\d+)?"
+    r"|https?://\[[0-9a-f:]+\](:\d+)?"
+)
+#: Requests under way get this long when the process is asked to end.
+_GRACE_SECONDS = 10
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Returns the exit status: 0, or 2 with a sentence on stderr when it cannot start."""
+    arguments = _parser().parse_args(argv)
+    try:
+        done: int = arguments.run(arguments)
+    except CannotStart as reason:
+        sys.stderr.write(f"Fieldpost does not start. {reason}\n")
+        return 2
+    return done
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m gateway", description=__doc__)
+    parser.set_defaults(run=_serve)
+    _add_data(parser)
+    parser.add_argument("--site", type=Path, help="folder of the built app")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--port", type=int, default=8000, help="0: any free one")
+    parser.add_argument(
+        "--allow-host", action="append", default=[], metavar="NAME", help="a name it is reached by"
+    )
+    parser.add_argument(
+        "--allow-origin",
+        action="append",
+        default=[],
+        type=_origin,
+        metavar="ORIGIN",
+        help="an origin whose pages may deliver here (https://app.example)",
+    )
+    parser.add_argument(
+        "--connect",
+        action="append",
+        default=[],
+        metavar="ORIGIN",
+        help="an origin the page may reach besides its own",
+    )
+    commands = parser.add_subparsers(title="devices")
+    pair = commands.add_parser("pair", help="let a device deliver; prints its token once")
+    pair.set_defaults(run=_pair)
+    _add_data(pair)
+    pair.add_argument("--name", required=True, help="what people call it")
+    pair.add_argument("--workspace", default=DEFAULT_WORKSPACE)
+    pair.add_argument("--reader", action="store_true", help="may look at /inbox and /metrics only")
+    unpair = commands.add_parser("unpair", help="forget a device; its token stops working at once")
+    unpair.set_defaults(run=_unpair)
+    _add_data(unpair)
+    unpair.add_argument("--name", required=True)
+    return parser
+
+
+def _origin(text: str) -> str:
+    """As browsers write it in ``Origin``; anything wider or looser is refused."""
+    if not _ORIGIN.fullmatch(text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no origin; write scheme, host and port only, as https://app.example:8443"
+        )
+    return text
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of its data")
+
+
+def _pair(arguments: argparse.Namespace) -> int:
+    prepare(arguments.data)
+    open_keys(arguments.data)
+    role = "reader" if arguments.reader else "device"
+    token = Devices(arguments.data / "devices.json").pair(arguments.name, arguments.workspace, role)
+    _say(f"Token of {arguments.name}, shown only now:\n{token}")
+    return 0
+
+
+def _unpair(arguments: argparse.Namespace) -> int:
+    gone = Devices(arguments.data / "devices.json").unpair(arguments.name)
+    _say(f"{gone} forgotten.")
+    return 0 if gone else 1
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    settings = Settings(
+        data=arguments.data,
+        site=arguments.site,
+        host=arguments.host,
+        port=arguments.port,
+        allow_hosts=frozenset(name.lower() for name in arguments.allow_host),
+        allow_origins=frozenset(arguments.allow_origin),
+        direct_origins=tuple(arguments.connect),
+    )
+    if not settings.loopback and not Devices(settings.data / "devices.json").all():
+        raise CannotStart(
+            f"{settings.host} can be reached from other computers, and no device is paired."
+            " Pair one first (python -m gateway pair --name ...) and put TLS in front,"
+            " or listen on 127.0.0.1."
+        )
+    listener = _listen(settings)
+    gateway = Gateway(settings)
+    try:
+        _run(gateway, listener)
+    finally:
+        gateway.close()
+    return 0
+
+
+def _listen(settings: Settings) -> socket.socket:
+    host = settings.host.strip("[]")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # Named, because asyncio turns Nagle's delay off only for sockets that say they are TCP; with
+    # it, a small answer waited 40 ms for the client's delayed acknowledgement.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, settings.port))
+    except OSError as error:
+        listener.close()
+        raise CannotStart(
+            f"{settings.host}:{settings.port} cannot be listened on ({error.strerror})."
+            " Choose another port with --port."
+        ) from None
+    return listener
+
+
+def _run(gateway: Gateway, listener: socket.socket) -> None:
+    # Imported here: pairing does not need a server, and starts in half the time.
+    from .server import server_of  # noqa: PLC0415
+
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.INFO)
+    server = server_of(gateway, _GRACE_SECONDS)
+    # uvicorn drains and then raises the signal again: end with 0 instead of by the signal.
+    signal.signal(signal.SIGTERM, _leave)
+    listener.listen(server.config.backlog)
+    host, port = gateway.settings.host, listener.getsockname()[1]
+    root = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+    _say(f"Fieldpost is at {root} (inbox: {root}inbox)")
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how one stops it
+        server.run(sockets=[listener])
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def _leave(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    sys.exit(0)

@@ -1,0 +1,1 @@
+"""Build scripts. Those that set things up need nothing but the standard library."""

@@ -1,0 +1,27 @@
+"""`make run`: build what has changed, then become the gateway with the app."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from tools import build
+from tools.paths import ROOT, main_guard
+
+
+def main() -> None:
+    """The gateway prints its address when it is ready, and stops on Ctrl-C."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--data", default="data")
+    asked = parser.parse_args()
+    build.build()
+    gateway = ["-m", "gateway", "--site", "dist", "--data", asked.data, "--port", str(asked.port)]
+    os.environ["PYTHONPATH"] = str(ROOT / "py")
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, *gateway])  # noqa: S606 -- no shell is wanted
+
+
+if __name__ == "__main__":
+    main_guard(main)
