@@ -128,11 +128,15 @@ def test_a_full_storage_says_so_and_keeps_nothing_half(page: Page, site: Site) -
         const large = await outcome(device.capture(JSON.stringify({ id: id(2), at: 1, form: "ticket", data: { text: noise(300_000) } })));
         const rows = await outcome(committed(device, { puts: [{ row: row(3), insert: true, head: noise(300_000) }] }));
         return [[file.code, large.code, rows.code], before === await device.counts(),
-          (await stored("t", "blobs")).length, (await stored("t", "inbox")).length, await device.loadDraft("ticket"),
-          Object.keys(await outcome(device.capture(JSON.stringify({ id: id(4), at: 1, data: {} }))))];
+          (await stored("t", "blobs")).length, (await stored("t", "inbox")).length, await device.loadDraft("ticket")];
         """,
     )
-    assert told == [["QUEUE_STORAGE_FULL"] * 3, True, 0, 0, "{}", ["ok"]]
+    assert told == [["QUEUE_STORAGE_FULL"] * 3, True, 0, 0, "{}"]
+    # As soon as there is room. (Not within the old quota: Chromium may go on counting the files of
+    # a refused transaction for seconds, 6.2 MB here, and refuses the smallest write meanwhile.)
+    session.send("Storage.overrideQuotaForOrigin", {"origin": site.url, "quotaSize": 30_000_000})
+    save = "device.capture(JSON.stringify({ id: id(4), at: 1, data: {} }))"
+    assert list(run(page, f"return outcome({save});")) == ["ok"]
 
 
 def test_a_blocked_opening_says_so_and_works_later(open_page: Any) -> None:
