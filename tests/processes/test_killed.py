@@ -1,8 +1,8 @@
 """Worker processes that share a queue and die by SIGKILL: nothing lost, nothing doubled.
 
 REQUIREMENTS U95 and DESIGN section 10: 0 lost, 0 doubled at a `strong` destination, which is the
-project's own gateway in a process of its own. Each round kills whoever is the Nth to begin a phase,
-at once when it says so (phase and N are drawn from a seed; where in the phase the signal finds it is
+project's own gateway in a process of its own. Each round kills whoever is the Nth to begin a
+phase, at once when it says so (N is drawn from a seed; where in the phase the signal finds it is
 the machine's chance), and hires a new worker in its place.
 """
 
