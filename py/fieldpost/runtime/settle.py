@@ -9,7 +9,7 @@ from fieldpost.destinations.base import Destination, Reading
 from fieldpost.engine.limits import LEASE_MS
 from fieldpost.engine.machine import Answered, Claimed, step
 from fieldpost.engine.model import Item, Stored
-from fieldpost.engine.outcome import Class, Outcome
+from fieldpost.engine.outcome import RETRYABLE, Class, Outcome
 from fieldpost.engine.record import Head, attempt_entry, history_with
 from fieldpost.engine.retry import RetryPolicy
 from fieldpost.engine.transitions import END_STATES, State
@@ -29,6 +29,8 @@ class Claim:
     parts: dict[str, bytes]
     intent: bytes
     started: int
+    #: An earlier attempt had no answer: these bytes may have arrived already.
+    unknown: bool = False
 
 
 def claim(
@@ -51,13 +53,18 @@ def claim(
     write = Write(Put(claimed, parts=dict(changed)), was=item.state)
     # The store raises the revision by one with this write.
     stored = claimed.changed(revision=claimed.revision + 1)
-    return Claim(stored, {**row.parts, "intent": intent}, intent, now), write
+    unknown = item.state is State.UNKNOWN
+    return Claim(stored, {**row.parts, "intent": intent}, intent, now, unknown), write
 
 
 def settle(
     taken: Claim, outcome: Outcome, policy: RetryPolicy, now: int, fraction: float
 ) -> tuple[Item, Write]:
     """The row after its attempt was answered, or was not."""
+    if taken.unknown and outcome.cls in RETRYABLE:
+        # "Later" is said of this attempt; the one before it may have arrived all the same, so the
+        # item cannot be taken back yet, nor given up (invariant 4).
+        outcome = replace(outcome, cls=Class.UNKNOWN)
     item = step(taken.item, Answered(outcome, policy, fraction), now)
     parts: dict[str, bytes | None] = {}
     if outcome.cls is not Class.ACCEPTED:  # one step of several is no line of the timeline
