@@ -39,7 +39,7 @@ from .parts import send_parts
 from .receipts import collect_receipts
 from .settle import Claim, acknowledgeable, claim, outcomes_for, settle
 
-_CLAIM_PARTS = ("head", "body", "intent", "history")
+_CLAIM_PARTS = ("head", "body", "intent", "history", "links")
 _PAGE = 200
 #: send_ids acknowledged in one request.
 _ACKS_MAX = 1_000
