@@ -61,6 +61,17 @@ def turn(item: Item) -> int | None:
     return 0 if under_way(item) else 1
 
 
+def may_expire(item: Item) -> bool:
+    """Whether its ``expires_at`` counts: it waits, and nothing of it has arrived for certain. What
+    may have arrived (``unknown``) does not end by a clock."""
+    waits = item.state is State.PENDING or item.state is State.BLOCKED
+    return item.expires_at is not None and waits and item.step == 0
+
+
+def has_expired(item: Item, now: int) -> bool:
+    return may_expire(item) and (item.expires_at or 0) <= now
+
+
 # --- parents --------------------------------------------------------------------------------------
 
 

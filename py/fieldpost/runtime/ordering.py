@@ -14,7 +14,13 @@ from dataclasses import dataclass, field, replace
 
 from fieldpost.engine.machine import Freed, Held, ParentGone, step
 from fieldpost.engine.model import Item, Stored
-from fieldpost.engine.ordering import GIVEN_UP, IN_LINE, Links, standing, under_way
+from fieldpost.engine.ordering import (
+    GIVEN_UP,
+    IN_LINE,
+    Links,
+    standing,
+    under_way,
+)
 from fieldpost.engine.record import Head, history_with
 from fieldpost.engine.transitions import END_STATES, Event, State
 from fieldpost.ports import Below, Line, Precondition, Put, Refused, Revision, Store

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from fieldpost.engine.model import MARKS, Item
-from fieldpost.engine.ordering import turn
+from fieldpost.engine.ordering import may_expire, turn
 from fieldpost.engine.transitions import State
 from fieldpost.ports import JournalRecord
 
 from .ordered import Ordered
-from .rows import COUNTERS, MARK_ORDER, attachment_ids, count_move, may_expire, wake_at
+from .rows import COUNTERS, MARK_ORDER, attachment_ids, count_move, wake_at
 
 Sealed = tuple[str, bytes]  # kid, envelope
 

@@ -59,12 +59,6 @@ def wake_at(item: Item) -> int | None:
     return item.due_at if item.not_before is None else max(item.due_at, item.not_before)
 
 
-def may_expire(item: Item) -> bool:
-    """Whether the row is among those that `Store.expired` looks at."""
-    waits = item.state is State.PENDING or item.state is State.BLOCKED
-    return item.expires_at is not None and waits and item.step == 0
-
-
 def count_move(counters: dict[str, int], old: State | None, new: State) -> None:
     """Keep ``open`` and ``state:*`` in step with one row's move (invariant 1)."""
     if old is new:
