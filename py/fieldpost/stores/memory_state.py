@@ -95,7 +95,7 @@ class MemoryState:
             self._move_marks(old, item)
         if item.attachments or (old is not None and old.attachments):
             self._move_attached(old, item)
-        if item.entity is not None or item.parents or (old is not None and old.parents):
+        if _may_line(item) or (old is not None and _may_line(old)):
             self._move_lines(old, item)
         if item.expires_at is not None or (old is not None and old.expires_at is not None):
             self._move_expiring(old, item)
@@ -217,6 +217,10 @@ class MemoryState:
             recent.sort()
         for sequence in recent:
             yield self._by_sequence[sequence]
+
+
+def _may_line(item: Item) -> bool:
+    return item.entity is not None or bool(item.parents)
 
 
 def _places(item: Item, line: str) -> Iterator[tuple[str, tuple[int, int]]]:
