@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from .engine.model import Capture, Item, Stored
 from .engine.transitions import State
@@ -51,7 +51,22 @@ class Below:
     limit: int
 
 
-Precondition = Absent | Revision | Unique | Below
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The first ``size`` rows in line are exactly ``ids`` (fewer of them: there are no others).
+
+    ``line``: ``entity``, and ``key`` is the mark as stored: the rows of that entity that are open
+    or failed, those under way first, then by sequence (`engine.ordering.turn`); or ``parent``, and
+    ``key`` is an id: the blocked rows that wait for that item, by sequence.
+    """
+
+    line: Literal["entity", "parent"]
+    key: str
+    ids: tuple[str, ...]
+    size: int
+
+
+Precondition = Absent | Revision | Unique | Below | Line
 
 
 class Refused(Exception):
@@ -170,6 +185,18 @@ class Store(Protocol):
     async def next_due(self, lane: str) -> int | None:
         """The smallest due time of a not-ready claimable row of the lane. A row with neither
         ``due_at`` nor ``not_before`` has none: a commit frees it, no time does."""
+
+    async def lines(
+        self, line: Literal["entity", "parent"], keys: Sequence[str], size: int
+    ) -> list[list[Item]]:
+        """For each key the first ``size`` rows in line, as `Line` orders them."""
+
+    async def marks(self, mark: str, values: Sequence[str]) -> list[str]:
+        """What the column ``mark`` holds for each of the plaintext ``values``."""
+
+    async def expired(self, now: int, limit: int) -> list[Stored]:
+        """Rows, pending or blocked, with no step done, whose ``expires_at`` is <= now; earliest
+        first within a state."""
 
     async def page(
         self,

@@ -136,7 +136,7 @@ async def test_a_newer_schema_is_not_touched(path: Path, ring: KeyRing) -> None:
     store = await SqliteStore.open(path, ring)
     (row,) = await add(store, new(1))
     with sqlite3.connect(path) as newer:
-        newer.execute("UPDATE meta SET v = 2 WHERE name = 'schema'")
+        newer.execute("UPDATE meta SET v = 3 WHERE name = 'schema'")
     newer.close()
     with pytest.raises(SchemaTooNew):
         await add(store, new(2))

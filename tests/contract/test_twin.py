@@ -38,6 +38,10 @@ COLUMNS = st.fixed_dictionaries(
             lambda found: tuple(Attachment(uid(900 + n), 1, 1) for n in sorted(found))
         ),
         "entity": st.none(),
+        "attempt": st.integers(0, 1),
+        "expires_at": TIMES,
+        "parents": st.lists(NUMBERS.map(uid), max_size=2, unique=True).map(tuple),
+        "on_parent_failed": st.none() | st.just("cancel"),
     },
 )
 EXPECT = st.one_of(
@@ -146,6 +150,10 @@ class Twins(RuleBasedStateMachine):
         self.both("ready", lane, limit, ("head", "intent"))
         self.both("waiting", lane, now, 3, limit)
         self.both("next_due", lane)
+        self.both("expired", now, limit)
+        self.both("lines", "parent", [uid(n) for n in range(1, 9)], limit)
+        hidden = self.both("marks", "entity", ["a", "b"])
+        self.both("lines", "entity", hidden, limit)
 
     @rule(
         states=st.lists(st.sampled_from(State), max_size=4),

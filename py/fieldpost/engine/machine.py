@@ -57,6 +57,26 @@ class Woken:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """An earlier row of its entity, or a parent, comes first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Freed:
+    """Nothing comes before it any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lapsed:
+    """Its own expiry passed, by the wall clock, before it was sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParentGone:
+    """A parent will not be sent, and the caller said: then this one neither."""
+
+
+@dataclass(frozen=True, slots=True)
 class Person:
     """A named act: cancel, revive, discard, restore."""
 
@@ -64,7 +84,19 @@ class Person:
     send_id: str | None = None  # a fresh key for a revived item
 
 
-Happening = Claimed | Released | Orphaned | Answered | PartAcknowledged | Woken | Person
+Happening = (
+    Claimed
+    | Released
+    | Orphaned
+    | Answered
+    | PartAcknowledged
+    | Woken
+    | Held
+    | Freed
+    | Lapsed
+    | ParentGone
+    | Person
+)
 
 _PERSON_EVENTS = frozenset({Event.CANCEL, Event.REVIVE, Event.DISCARD, Event.RESTORE})
 
@@ -99,8 +131,29 @@ def step(item: Item, happening: Happening, now: int) -> Item:
             if item.state not in CLAIMABLE_STATES:
                 raise IllegalTransition(f"An item that is {item.state} does not wait for a time.")
             return item.changed(ready=True, due_at=None, updated_at=now)
+        case Held() | Freed() | Lapsed() | ParentGone():
+            return _waited(item, happening, now)
         case Person():
             return _person(item, happening, now)
+
+
+def _waited(item: Item, happening: Held | Freed | Lapsed | ParentGone, now: int) -> Item:
+    """What happens to a row while it waits for others or for its time."""
+    match happening:
+        case Held():
+            return _move(item, Event.BLOCK, now, ready=False, due_at=None)
+        case Freed():
+            return _move(item, Event.UNBLOCK, now, ready=not _later(item, now), due_at=None)
+        case ParentGone():
+            return _move(item, Event.CANCEL, now, ready=False, due_at=None)
+    if item.expires_at is None or item.expires_at > now or item.step > 0:
+        raise IllegalTransition("This item has not expired.")
+    return _move(item, Event.EXPIRE, now, ready=False, due_at=None)
+
+
+def _later(item: Item, now: int) -> bool:
+    """Whether the user's own date is still to come; until then the row is not ready."""
+    return item.not_before is not None and item.not_before > now
 
 
 def _move(item: Item, event: Event, now: int, **changes: object) -> Item:
@@ -177,7 +230,9 @@ def _person(item: Item, happening: Person, now: int) -> Item:
     if event is Event.CANCEL and item.step > 0:
         raise IllegalTransition("The text of this item has been sent; only its files still follow.")
     opens = next_state(item.state, event) is State.PENDING
-    changes: dict[str, object] = {"ready": opens, "due_at": None}
+    changes: dict[str, object] = {"ready": opens and not _later(item, now), "due_at": None}
+    if opens and item.expires_at is not None and item.expires_at <= now:
+        changes["expires_at"] = None  # a person wants it sent although its time is over
     if event is Event.REVIVE:
         # Tries start afresh. The key stays: after a rejection the bytes are the same, and a strong
         # destination answers the same key the same way at worst.

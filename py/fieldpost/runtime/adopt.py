@@ -17,6 +17,7 @@ from fieldpost.engine.transitions import State
 from fieldpost.ports import Absent, Below, Clock, Entropy, Put, Refused, Store, Unique
 
 from .committer import Change, Committer, Write
+from .related import check_parents, related
 
 #: The kind of a capture that this version cannot read; its bytes are kept for a later one.
 QUARANTINE = "quarantine"
@@ -46,7 +47,8 @@ class Intake:
         self, data: Mapping[str, Any], *, id: str | None = None, at: int | None = None
     ) -> Write:
         """A new row for ``data``: {kind, payload, operation?, priority?, title?, owner?,
-        unique_key?, not_before?, expires_at?, send_id?, attachments?: [{id, size, parts}]}.
+        unique_key?, not_before?, expires_at?, send_id?, attachments?: [{id, size, parts}], entity?,
+        depends_on?: [id], on_parent_failed?: "block" or "cancel", links?}.
 
         Raises `InvalidItem` with the fields that are wrong.
         """
@@ -62,8 +64,10 @@ class Intake:
         priority = data.get("priority")
         not_before = data.get("not_before")
         waits = isinstance(not_before, int) and not_before > now
+        item_id = id or self._entropy.uuid7(now)
+        relations = related(data, item_id)
         item = Item(
-            id=id or self._entropy.uuid7(now),
+            id=item_id,
             kind=kind,
             operation=str(data.get("operation", "create")),
             lane=self._lane,
@@ -77,6 +81,8 @@ class Intake:
             size=len(body) + sum(a.size for a in attachments),
             body_bytes=len(body),
             attachments=attachments,
+            parents=relations.parents,
+            on_parent_failed=relations.on_parent_failed,
         )
         title = str(data.get("title") or self._kinds.title(kind, payload))
         marks = {"fingerprint": sha256_hex(b"%b|%b" % (kind.encode(), body))}
@@ -86,6 +92,10 @@ class Intake:
         if owner:
             marks["owner"] = str(owner)
         parts: dict[str, bytes | None] = {"head": Head(title).dump(), "body": body}
+        if relations.links is not None:
+            parts["links"] = relations.links.dump()
+            if relations.links.entity is not None:
+                marks["entity"] = relations.links.entity
         return Write(Put(item, parts=parts, marks=marks, insert=True), was=None)
 
     async def enqueue(self, write: Write) -> Item:
@@ -93,6 +103,7 @@ class Intake:
 
         Raises `DuplicateItem` (another row has its unique key), `QueueFull`, `DatabaseError`.
         """
+        await self._know_parents([write])
         expect: list[Absent | Unique | Below] = [Below("open", OPEN_ITEMS_MAX)]
         if "natural_key" in write.put.marks:
             expect.append(Unique("natural_key", write.put.marks["natural_key"]))
@@ -105,19 +116,51 @@ class Intake:
             raise refused_as_error(refusal) from refusal
         return item
 
+    async def enqueue_many(self, writes: Sequence[Write]) -> tuple[Item, ...]:
+        """Commit new rows together, all or none. Raises as `enqueue`."""
+        await self._know_parents(writes)
+        return await self._committer.commit(Change(writes))
+
+    async def _know_parents(self, writes: Sequence[Write]) -> None:
+        """A parent is a row when its child comes, or a capture that becomes one now; so rows that
+        wait for each other cannot come to be (an edit looks itself: `check_parents`)."""
+        if any(write.put.item.parents for write in writes):
+            try:
+                await check_parents(self._store, writes)
+            except InvalidItem:
+                if not await self.adopt():
+                    raise
+                await check_parents(self._store, writes)
+
     async def adopt(self) -> int:
         """Make rows of all captures of the inbox; returns how many. Any context may do it at any
         time: the row's absence is a precondition, and inbox and row change in one commit."""
         adopted = 0
         while captures := await self._store.captures(_CAPTURES_AT_ONCE):
-            # Together, so that they share a commit.
-            adopted += sum(await asyncio.gather(*(self._adopt(capture) for capture in captures)))
+            writes = [(capture, self.captured(capture)) for capture in captures]
+            alone = [w for w in writes if not w[1].put.item.parents]
+            # Together, so that they share a commit; children when their parents are rows.
+            adopted += sum(await asyncio.gather(*(self._adopt(*write) for write in alone)))
+            for capture, write in writes:
+                if write.put.item.parents:
+                    adopted += await self._adopt(capture, await self._with_parents(capture, write))
             if len(captures) < _CAPTURES_AT_ONCE:
                 break
         return adopted
 
-    async def _adopt(self, capture: Capture) -> int:
-        write = self.captured(capture)
+    async def _with_parents(self, capture: Capture, write: Write) -> Write:
+        """What was saved is kept: a child of what is not here is shown with the reason."""
+        try:
+            await check_parents(self._store, [write])
+        except InvalidItem as error:
+            return self._quarantined(capture, error)
+        return write
+
+    async def take(self, capture: Capture) -> Item:
+        """As `enqueue`, of a capture: whatever it holds is kept."""
+        return await self.enqueue(await self._with_parents(capture, self.captured(capture)))
+
+    async def _adopt(self, capture: Capture, write: Write) -> int:
         try:
             await self._committer.commit(Change([write], adopt=[capture.id]))
         except Refused:

@@ -13,20 +13,15 @@ from dataclasses import dataclass, field
 
 from fieldpost.engine.errors import DatabaseError, QueueError
 from fieldpost.engine.model import Item
-from fieldpost.engine.transitions import State
-from fieldpost.ports import Clock, Commit, Entropy, Precondition, Put, Refused, Store
+from fieldpost.ports import Clock, Commit, Entropy, Precondition, Refused, Store
 from fieldpost.security.journal import JournalWriter
+
+from .ordering import Ordering, Plan, Write
+
+__all__ = ["Change", "Committer", "Write"]
 
 #: Rows in one shared commit; keeps a transaction, and what a refusal repeats, bounded.
 _GROUP_ROWS_MAX = 2_000
-
-
-@dataclass(frozen=True, slots=True)
-class Write:
-    """One row's change; ``was`` is the state it was read in, None for a new row."""
-
-    put: Put
-    was: State | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +34,11 @@ class Change:
     drop_blobs: Sequence[str] = ()
     side: dict[tuple[str, str], str | None] = field(default_factory=dict)
     note: str | None = None
+    revisit: Sequence[str] = ()  # rows that ended, with children a commit before left over
 
     @property
     def keys(self) -> set[object]:
-        return {*(w.put.item.id for w in self.writes), *self.adopt, *self.side}
+        return {*(w.put.item.id for w in self.writes), *self.adopt, *self.side, *self.revisit}
 
 
 _Waiting = tuple[Change, "asyncio.Future[tuple[Item, ...]]"]
@@ -60,6 +56,7 @@ class Committer:
         self._anchors: dict[str, str] | None = None
         self._waiting: deque[_Waiting] = deque()
         self._task: asyncio.Task[None] | None = None
+        self._ordering = Ordering(store)
         #: The store's revision after this context's latest commit.
         self.revision = 0
 
@@ -109,10 +106,15 @@ class Committer:
     async def _commit_group(self, group: list[_Waiting]) -> None:
         """Commit what can be committed; a refused change is answered and the rest goes again."""
         while group:
+            changes = [change for change, _ in group]
+            plan = await self._plan(changes)
             try:
-                written, revision = await self._write([change for change, _ in group])
+                written, revision = await self._write(changes, plan)
             except Refused as refusal:
-                at, refused = _owner_of(refusal, [change for change, _ in group])
+                if _is_plans(refusal, changes, plan):
+                    self._ordering.refused(refusal)
+                    continue  # another context was faster: look again
+                at, refused = _owner_of(refusal, changes)
                 _, future = group.pop(at)
                 if not future.done():
                     future.set_exception(refused)
@@ -123,11 +125,18 @@ class Committer:
                 result = tuple(next(rows) for _ in change.writes)
                 if not future.done():
                     future.set_result(result)
+            if plan.left:
+                self._waiting.append((Change(revisit=plan.left), _unheard()))
             return
 
-    async def _write(self, changes: list[Change]) -> tuple[tuple[Item, ...], int]:
-        writer, anchors = await self._writer()
+    async def _plan(self, changes: list[Change]) -> Plan:
         writes = [write for change in changes for write in change.writes]
+        revisit = [id_ for change in changes for id_ in change.revisit]
+        return await self._ordering.plan(writes, revisit, self._clock.now())
+
+    async def _write(self, changes: list[Change], plan: Plan) -> tuple[tuple[Item, ...], int]:
+        writer, anchors = await self._writer()
+        writes = [*plan.writes, *plan.extra]
         notes = [change.note for change in changes if change.note]
         record = writer.record(
             [
@@ -144,11 +153,11 @@ class Committer:
             anchors=anchors,
         )
         commit = Commit(
-            expect=tuple(e for change in changes for e in change.expect),
+            expect=(*(e for change in changes for e in change.expect), *plan.expect),
             puts=tuple(write.put for write in writes),
             adopt=tuple(a for change in changes for a in change.adopt),
             drop_blobs=tuple(b for change in changes for b in change.drop_blobs),
-            side={k: v for change in changes for k, v in change.side.items()},
+            side={k: v for change in changes for k, v in change.side.items()} | plan.side,
             journal=record,
         )
         try:
@@ -170,6 +179,21 @@ class Committer:
             name = f"{self._name}-{self._entropy.uuid7(self._clock.now())[-12:]}"
             self._journal = JournalWriter(name)
         return self._journal, self._anchors
+
+
+def _unheard() -> asyncio.Future[tuple[Item, ...]]:
+    """For work that nobody waits for: what is not done stands in a side record."""
+    future: asyncio.Future[tuple[Item, ...]] = asyncio.get_running_loop().create_future()
+    future.add_done_callback(asyncio.Future.exception)
+    return future
+
+
+def _is_plans(refusal: Refused, changes: list[Change], plan: Plan) -> bool:
+    """Whether the refusal is about what the plan added, and not about one of the changes."""
+    asked = sum(len(change.expect) for change in changes)
+    if refusal.index < asked + len(plan.expect):
+        return refusal.index >= asked
+    return refusal.index >= asked + len(plan.expect) + len(plan.writes)
 
 
 def _owner_of(refusal: Refused, changes: list[Change]) -> tuple[int, Refused]:

@@ -16,6 +16,7 @@ from fieldpost.engine.errors import AttachmentUnreadable, DecryptionError
 from fieldpost.engine.limits import BEAT_EVERY_MS, LOCK_WAIT_MS, STEAL_AFTER_MS
 from fieldpost.engine.machine import Orphaned, Woken, step
 from fieldpost.engine.model import Stored
+from fieldpost.engine.ordering import has_expired
 from fieldpost.engine.outcome import Class, Outcome
 from fieldpost.engine.retry import DELAY_MS_MAX, RetryPolicy
 from fieldpost.engine.transitions import State
@@ -38,8 +39,9 @@ from .lane import LaneState
 from .parts import send_parts
 from .receipts import collect_receipts
 from .settle import Claim, acknowledgeable, claim, outcomes_for, settle
+from .upkeep import expire, finish_left_over
 
-_CLAIM_PARTS = ("head", "body", "intent", "history")
+_CLAIM_PARTS = ("head", "body", "intent", "history", "links")
 _PAGE = 200
 #: send_ids acknowledged in one request.
 _ACKS_MAX = 1_000
@@ -131,6 +133,8 @@ class Driver:
     async def _drain(self, leadership: Leadership, *, ask_now: bool, by_hand: bool) -> None:
         await self._recover(leadership)
         counters = await self.host.store.counters()
+        if counters.get("state:blocked"):
+            await finish_left_over(self.host.store, self.committer)
         state = await self.lane_state()
         if not ask_now and (not counters.get("open") or state.wait_ms(self.host.clock.now()) > 0):
             return
@@ -233,6 +237,9 @@ class Driver:
         declared = self.destination.declaration
         limit = max(1, min(state.batch, declared.batch_items))
         rows = await self.host.store.ready(self.destination.lane, limit, _CLAIM_PARTS)
+        if any(has_expired(row.item, self.host.clock.now()) for row in rows):
+            await expire(self.host.store, self.committer, self.host.clock)
+            rows = await self.host.store.ready(self.destination.lane, limit, _CLAIM_PARTS)
         texts = [row for row in rows if row.item.step == 0]
         if not texts:
             return rows[:1]

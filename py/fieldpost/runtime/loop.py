@@ -12,6 +12,7 @@ from fieldpost.engine.limits import SYNC_EVERY_MS
 
 from .adopt import Intake
 from .driver import Driver
+from .upkeep import expire
 
 log = logging.getLogger("fieldpost")
 
@@ -82,6 +83,8 @@ class SyncLoop:
             if self._adopt or by_hand:
                 self._adopt = False  # before: a capture that comes meanwhile asks again
                 await self._intake.adopt()
+            host = self._driver.host
+            await expire(host.store, self._driver.committer, host.clock)
             led = await self._driver.drain(ask_now=ask_now, by_hand=by_hand)
             self.last_sync_at = self._driver.host.clock.now()
             if led and ask_now and self._greet and (await self._driver.lane_state()).open:

@@ -27,6 +27,7 @@ from .device import TOKEN
 from .driver import Driver, Host
 from .loop import SyncLoop
 from .rescue import Rescue, RescueBox
+from .waiting import waits_for
 
 _PAUSE = ("pause", "all")
 _CATALOGUE = ("catalogue", "gateway")
@@ -96,8 +97,11 @@ class Queue:
 
         Options: ``id`` (UUID; the same id again returns the existing item), ``operation``,
         ``priority`` (1-10), ``title``, ``owner``, ``unique_key``, ``not_before``, ``expires_at``,
-        ``attachments`` (as `attach` returned them). Raises `InvalidItem`, `DuplicateItem`,
-        `QueueFull`, `DatabaseError`.
+        ``attachments`` (as `attach` returned them), ``entity`` (items of one entity are sent one
+        after the other, in the order of their coming), ``depends_on`` (ids that must be sent
+        first; ``{"$ref": id}`` in the payload becomes what the destination called that one),
+        ``on_parent_failed`` ("block", or "cancel" together with a parent that is given up). Raises
+        `InvalidItem`, `DuplicateItem`, `QueueFull`, `DatabaseError`.
         """
         item_id = options.pop("id", None)
         write = self._intake.write({"kind": kind, "payload": payload, **options}, id=item_id)
@@ -105,10 +109,13 @@ class Queue:
         self._changed()
         return item
 
-    async def enqueue_many(self, kind: str, payloads: Iterable[Mapping[str, Any]]) -> list[Item]:
-        """Save many in one commit, all or none."""
-        writes = [self._intake.write({"kind": kind, "payload": p}) for p in payloads]
-        items = await self._committer.commit(Change(writes))
+    async def enqueue_many(
+        self, kind: str, payloads: Iterable[Mapping[str, Any]], **options: Any
+    ) -> list[Item]:
+        """Save many in one commit, all or none. ``options``: those of `enqueue` that several can
+        share."""
+        writes = [self._intake.write({**options, "kind": kind, "payload": p}) for p in payloads]
+        items = await self._intake.enqueue_many(writes)
         self._changed()
         return list(items)
 
@@ -132,7 +139,9 @@ class Queue:
             parts=("head",),
         )
         lane, now = await self._lane_word(), self._host.clock.now()
-        return {"rows": [views.row(stored, lane, now) for stored in page.rows], "next": page.next}
+        waits = await waits_for(self._host.store, [stored.item for stored in page.rows])
+        rows = [views.row(s, lane, now, waits.get(s.item.id, ())) for s in page.rows]
+        return {"rows": rows, "next": page.next}
 
     async def detail(self, item_id: str) -> dict[str, Any]:
         """One row with payload, attachments and the timeline of attempts. Raises `ItemNotFound`."""

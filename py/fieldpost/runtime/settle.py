@@ -9,6 +9,7 @@ from fieldpost.destinations.base import Destination, Reading
 from fieldpost.engine.limits import LEASE_MS
 from fieldpost.engine.machine import Answered, Claimed, step
 from fieldpost.engine.model import Item, Stored
+from fieldpost.engine.ordering import resolved
 from fieldpost.engine.outcome import RETRYABLE, Class, Outcome
 from fieldpost.engine.record import Head, attempt_entry, history_with
 from fieldpost.engine.retry import RetryPolicy
@@ -47,7 +48,8 @@ def claim(
     elif item.state is State.UNKNOWN and row.parts.get("intent"):
         intent = row.parts["intent"]
     else:
-        intent = destination.intent(item, row.parts["body"], manifests)
+        body = resolved(row.parts["body"], row.parts.get("links"))
+        intent = destination.intent(item, body, manifests)
     claimed = step(item, Claimed(owner, LEASE_MS), now)
     changed = {} if row.parts.get("intent") == intent else {"intent": intent}
     write = Write(Put(claimed, parts=dict(changed)), was=item.state)

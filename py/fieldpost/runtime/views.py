@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from fieldpost.engine.explain import state_text, why
@@ -10,6 +11,8 @@ from fieldpost.engine.model import Item, Stored
 from fieldpost.engine.record import Head
 from fieldpost.engine.transitions import TRANSITIONS, Event, State
 from fieldpost.ports import Manifest, Store
+
+from .waiting import Blocker, waits_for
 
 #: The two views of the outbox. Dead letters stay in sight among what waits: somebody must act.
 VIEWS: dict[str, tuple[State, ...]] = {
@@ -43,7 +46,8 @@ def acts(item: Item) -> list[str]:
     return possible
 
 
-def row(stored: Stored, lane: str, now: int) -> dict[str, Any]:
+def row(stored: Stored, lane: str, now: int, blockers: Sequence[Blocker] = ()) -> dict[str, Any]:
+    """``blockers``: what a blocked row waits for, as `waiting.waits_for` found it."""
     item, head = stored.item, Head.load(stored.parts.get("head"))
     return {
         "id": item.id,
@@ -51,7 +55,7 @@ def row(stored: Stored, lane: str, now: int) -> dict[str, Any]:
         "title": head.title,
         "state": str(item.state),
         "state_text": state_text(item),
-        "why": why(item, lane, now),
+        "why": why(item, lane, now, [blocker["title"] for blocker in blockers]),
         "priority": item.priority,
         "created_at": item.created_at,
         "updated_at": item.updated_at,
@@ -71,9 +75,11 @@ def row(stored: Stored, lane: str, now: int) -> dict[str, Any]:
 async def detail(store: Store, stored: Stored, lane: str, now: int) -> dict[str, Any]:
     """A row with its payload, attachments and timeline; ``stored`` has body and history opened."""
     manifests = {a.id: await store.manifest(a.id) for a in stored.item.attachments}
-    text = why(stored.item, lane, now)
+    blockers = (await waits_for(store, [stored.item])).get(stored.item.id, [])
+    shown = row(stored, lane, now, blockers)
     return {
-        **row(stored, lane, now),
+        **shown,
+        "blockers": blockers,
         "payload": _payload(stored.parts.get("body")),
         "attachments": [
             {
@@ -87,7 +93,7 @@ async def detail(store: Store, stored: Stored, lane: str, now: int) -> dict[str,
             for a in stored.item.attachments
         ],
         "history": json.loads(stored.parts.get("history") or b"[]"),
-        "waits_for": text,
+        "waits_for": shown["why"],
         "error_code": stored.item.error_code,
     }
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from fieldpost.engine.model import MARKS, Item
+from fieldpost.engine.ordering import may_expire, turn
 from fieldpost.engine.transitions import State
 from fieldpost.ports import JournalRecord
 
@@ -58,6 +59,8 @@ class MemoryState:
         self._wake = _times()
         self._due = _times()
         self._marked = _times()  # key: mark|value, time: created_at
+        self._lines = {"entity": _times(), "parent": _times()}  # in place of a time: the turn
+        self._expiring = _times()  # key: state
 
     def copy(self) -> MemoryState:
         """A state of the same content that shares nothing that changes."""
@@ -92,6 +95,26 @@ class MemoryState:
             self._move_marks(old, item)
         if item.attachments or (old is not None and old.attachments):
             self._move_attached(old, item)
+        if _may_line(item) or (old is not None and _may_line(old)):
+            self._move_lines(old, item)
+        if item.expires_at is not None or (old is not None and old.expires_at is not None):
+            self._move_expiring(old, item)
+
+    def _move_lines(self, old: Item | None, item: Item) -> None:
+        for kind, index in self._lines.items():
+            was = [] if old is None else list(_places(old, kind))
+            now = list(_places(item, kind))
+            if was != now:
+                for key, place in was:
+                    _remove(index, key, place)
+                for key, place in now:
+                    insort(index[key], place)
+
+    def _move_expiring(self, old: Item | None, item: Item) -> None:
+        if old is not None and may_expire(old):
+            _remove(self._expiring, old.state, (old.expires_at or 0, old.sequence))
+        if may_expire(item):
+            insort(self._expiring[item.state], (item.expires_at or 0, item.sequence))
 
     def _move_attached(self, old: Item | None, item: Item) -> None:
         if old is not None:
@@ -170,6 +193,17 @@ class MemoryState:
         wake = self._wake[lane]
         return wake[0][0] if wake else None
 
+    def in_line(self, line: str, key: str) -> Iterator[Row]:
+        for _, sequence in self._lines[line].get(key, ()):
+            yield self._row(sequence)
+
+    def expired_rows(self, now: int) -> Iterator[Row]:
+        for state in (State.PENDING, State.BLOCKED):
+            for at, sequence in self._expiring.get(state, ()):
+                if at > now:
+                    break
+                yield self._row(sequence)
+
     def listed(self, states: Sequence[State], cursor: int | None, newest: bool) -> Iterator[Row]:
         lists = [self._listing[state] for state in dict.fromkeys(states)]
         runs = [one.descending(cursor) if newest else one.ascending(cursor) for one in lists]
@@ -183,6 +217,21 @@ class MemoryState:
             recent.sort()
         for sequence in recent:
             yield self._by_sequence[sequence]
+
+
+def _may_line(item: Item) -> bool:
+    return item.entity is not None or bool(item.parents)
+
+
+def _places(item: Item, line: str) -> Iterator[tuple[str, tuple[int, int]]]:
+    """(key, place) of the row in the lines of that kind; see `ports.Line`."""
+    if line == "entity":
+        at = turn(item)
+        if item.entity is not None and at is not None:
+            yield item.entity, (at, item.sequence)
+    elif item.state is State.BLOCKED:
+        for parent in item.parents:
+            yield parent, (0, item.sequence)
 
 
 def _retry_at(item: Item) -> int | None:

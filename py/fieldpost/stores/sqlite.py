@@ -9,9 +9,9 @@ import json
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from fieldpost.engine.model import MARKS, PARTS, Capture, Stored
+from fieldpost.engine.model import MARKS, PARTS, Capture, Item, Stored
 from fieldpost.engine.transitions import State
 from fieldpost.ports import Commit, Committed, JournalRecord, Manifest, Page
 from fieldpost.security.cipher import Cipher
@@ -80,6 +80,21 @@ class SqliteStore:
 
     async def next_due(self, lane: str) -> int | None:
         return await self._thread.read(lambda db: sqlite_queries.next_due(db, lane))
+
+    async def lines(
+        self, line: Literal["entity", "parent"], keys: Sequence[str], size: int
+    ) -> list[list[Item]]:
+        found = await self._thread.read(
+            lambda db: [sqlite_queries.line(db, line, key, size) for key in keys]
+        )
+        return [[item_of(row) for row in rows_] for rows_ in found]
+
+    async def marks(self, mark: str, values: Sequence[str]) -> list[str]:
+        return [self._cipher.mark(mark, value) for value in values]
+
+    async def expired(self, now: int, limit: int) -> list[Stored]:
+        found = await self._thread.read(lambda db: sqlite_queries.expired(db, now, limit))
+        return self._stored(found, ())
 
     async def page(
         self,

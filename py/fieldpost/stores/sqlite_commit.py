@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from fieldpost.engine.model import PARTS, Item
+from fieldpost.engine.transitions import State
 from fieldpost.ports import (
     Absent,
     Below,
     Commit,
     Committed,
     JournalRecord,
+    Line,
     Precondition,
     Put,
     Refused,
@@ -24,6 +26,7 @@ from fieldpost.ports import (
 from fieldpost.security.cipher import Cipher
 
 from . import rows, sqlite_rows
+from .sqlite_queries import in_line
 from .sqlite_thread import Meta
 
 #: From this many new rows on, a savepoint is cheaper than a look at each of them.
@@ -145,6 +148,9 @@ class _Work:
             old = self._known.get(expected.id)
             if old is None or old.revision != expected.revision:
                 raise Refused(index, expected, expected.id if old else None)
+        elif isinstance(expected, Line):
+            if in_line(self._db, expected.line, expected.key, expected.size) != expected.ids:
+                raise Refused(index, expected)
         else:
             oldest = marked(self._db, expected.mark, self._sealed.uniques[index], 1, expected.since)
             if oldest:
@@ -167,6 +173,10 @@ class _Work:
         rows.count_move(self._meta, None if old is None else old.state, stored.state)
         if item.attachments or (old is not None and old.attachments):
             self._attach(item, None if old is None else old.attachments)
+        was = () if old is None else old.waits_for
+        now = item.parents if stored.state is State.BLOCKED else ()
+        if was != now:
+            self._wait(stored.sequence, was, now)
         self._written[item.id] = values
         return stored
 
@@ -219,6 +229,14 @@ class _Work:
             "INSERT INTO attached VALUES (?, ?)",
             [(attachment_id, id_) for attachment_id in new - old],
         )
+
+    def _wait(self, sequence: int, was: tuple[str, ...], now: tuple[str, ...]) -> None:
+        """Keep the way from a parent to the rows that wait for it in step."""
+        self._db.executemany(
+            "DELETE FROM waits WHERE parent_id = ? AND sequence = ?",
+            [(id_, sequence) for id_ in was],
+        )
+        self._db.executemany("INSERT INTO waits VALUES (?, ?)", [(id_, sequence) for id_ in now])
 
     def _flush(self) -> None:
         """Write the puts gathered so far: one call for all rows of the same form."""

@@ -63,6 +63,35 @@ def next_due(db: sqlite3.Connection, lane: str) -> int | None:
     return found
 
 
+_LINES = {
+    "entity": "FROM items INDEXED BY items_line WHERE entity = ? AND line IS NOT NULL "
+    "ORDER BY line, sequence LIMIT ?",
+    "parent": "FROM waits CROSS JOIN items USING (sequence) WHERE parent_id = ? "
+    "ORDER BY sequence LIMIT ?",
+}
+
+
+def line(db: sqlite3.Connection, kind: str, key: str, size: int) -> list[_Row]:
+    sql = f"SELECT {SELECT_COLUMNS} {_LINES[kind]}"
+    return db.execute(sql, (key, size)).fetchall()
+
+
+def in_line(db: sqlite3.Connection, kind: str, key: str, size: int) -> tuple[str, ...]:
+    return tuple(id_ for (id_,) in db.execute(f"SELECT id {_LINES[kind]}", (key, size)))
+
+
+def expired(db: sqlite3.Connection, now: int, limit: int) -> list[_Row]:
+    sql = (
+        f"SELECT {SELECT_COLUMNS} FROM items INDEXED BY items_expiry "  # noqa: S608 - own names
+        "WHERE expires_at IS NOT NULL AND step = 0 AND state IN ('pending', 'blocked') "
+        "AND state = ? AND expires_at <= ? ORDER BY expires_at LIMIT ?"
+    )
+    found: list[_Row] = []
+    for state in ("pending", "blocked"):
+        found += db.execute(sql, (state, now, limit - len(found)))
+    return found
+
+
 def page(
     db: sqlite3.Connection,
     states: Sequence[str],

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from fieldpost.engine.errors import InvalidItem
 from fieldpost.engine.model import COLUMNS, PARTS, Attachment, Item, column_values, item_from_values
+from fieldpost.engine.ordering import turn
 from fieldpost.engine.transitions import State
 
 from .rows import wake_at
@@ -20,7 +21,7 @@ _T = TypeVar("_T")
 CHUNK = 500
 
 _STATE, _READY = COLUMNS.index("state"), COLUMNS.index("ready")
-_ATTACHMENTS = COLUMNS.index("attachments")
+_ATTACHMENTS, _PARENTS = COLUMNS.index("attachments"), COLUMNS.index("parents")
 
 #: Columns in an index: written only where they change, the rest with every update.
 INDEXED = (
@@ -33,9 +34,13 @@ INDEXED = (
     "natural_key",
     "rank",
     "wake",
+    "line",
+    "expires_at",
+    "step",
+    "parents",
 )
 _PLAIN = tuple(c for c in COLUMNS if c not in INDEXED and c not in ("id", "sequence"))
-_NAMES = (*COLUMNS, "rank", "wake")
+_NAMES = (*COLUMNS, "rank", "wake", "line")
 _PLACES = {name: place for place, name in enumerate(_NAMES)}
 _PLAIN_PLACES = tuple(_PLACES[name] for name in _PLAIN)
 _INDEXED_PLACES = tuple(_PLACES[name] for name in INDEXED)
@@ -62,7 +67,19 @@ class Before:
 
     @property
     def state(self) -> State:
-        return State(self.indexed[INDEXED.index("state")])
+        return State(self.indexed[_STATE_INDEXED])
+
+    @property
+    def waits_for(self) -> tuple[str, ...]:
+        """The parents that it is in line for."""
+        return waits_for(self.state, self.indexed[_PARENTS_INDEXED])
+
+
+_STATE_INDEXED, _PARENTS_INDEXED = INDEXED.index("state"), INDEXED.index("parents")
+
+
+def waits_for(state: State, parents: str | None) -> tuple[str, ...]:
+    return tuple(json.loads(parents)) if parents and state is State.BLOCKED else ()
 
 
 def before_of(values: Sequence[Any]) -> Before:
@@ -103,14 +120,16 @@ def item_of(row: Sequence[Any]) -> Item:
         values[_READY] = bool(values[_READY])
         text = values[_ATTACHMENTS]
         values[_ATTACHMENTS] = tuple(Attachment(**a) for a in json.loads(text)) if text else ()
+        values[_PARENTS] = tuple(json.loads(values[_PARENTS])) if values[_PARENTS] else ()
     except (TypeError, ValueError) as error:
         raise InvalidItem("A stored row is not understood by this version.") from error
     return item_from_values(values)
 
 
 def values_of(item: Item) -> list[Any]:
-    """The values of `COLUMNS`, ``rank`` and ``wake`` as SQLite keeps them."""
-    values = [*column_values(item), item.level if item.ready else None, wake_at(item)]
+    """The values of `COLUMNS`, ``rank``, ``wake`` and ``line`` as SQLite keeps them."""
+    values = [*column_values(item), item.level if item.ready else None, wake_at(item), turn(item)]
+    values[_PARENTS] = json.dumps(item.parents) if item.parents else None
     values[_STATE] = str(item.state)
     values[_ATTACHMENTS] = _attachments_text(item.attachments)
     return values

@@ -7,8 +7,9 @@ import { countMove, isClaimable, readCounters, setHead, writeCounters } from "./
 import { mark, seal } from "./envelope.mjs";
 import { GlueError, Refusal } from "./errors.mjs";
 import { Frame, utf8 } from "./frame.mjs";
+import { idsInLine, lineOf, waitsOf } from "./lines.mjs";
 
-export const PARTS = ["head", "body", "intent", "history"];
+export const PARTS = ["head", "body", "intent", "history", "links"];
 /** Rows sealed at a time: enough to keep the browser's crypto threads busy, few enough to hold. */
 const SEAL_ROWS = 2048;
 /** From this many inserts on, their absence is left to `add` to find out instead of being read. */
@@ -118,6 +119,7 @@ async function readAll(tx, change, inserts) {
   for (const expected of change.expect) {
     const leftToAdd = expected.t === "absent" && inserts.size >= BULK_INSERTS && inserts.has(expected.id);
     if (expected.id && !leftToAdd) load(expected.id);
+    if (expected.t === "line") loading.push(idsInLine(tx.objectStore("items"), expected).then((ids) => { expected.found = ids; }));
     if (expected.t === "unique") loading.push(holder(tx, expected).then((id) => { expected.holder = id; }));
   }
   for (const put of change.puts) if (!put.insert) load(put.row.id);
@@ -137,6 +139,7 @@ function judge(change, { rows, counters, captures }) {
     if (t === "absent" && rows.get(id)) throw new Refusal(index, id);
     if (t === "revision" && rows.get(id)?.revision !== expected.revision) throw new Refusal(index, rows.get(id)?.id);
     if (t === "unique" && expected.holder) throw new Refusal(index, expected.holder);
+    if (t === "line" && expected.found.join() !== expected.ids.join()) throw new Refusal(index);
     if (t === "below" && (counters[expected.counter] ?? 0) >= expected.limit) throw new Refusal(index);
   });
   const revisions = new Map(); // as the puts so far leave them: one row may come several times
@@ -166,6 +169,9 @@ function toRecord(put, old, counters) {
   else if (isClaimable(row.state) && (row.due_at ?? row.not_before) !== undefined) {
     row.wake = [row.lane, Math.max(row.due_at ?? 0, row.not_before ?? 0)]; // with neither, a commit frees it
   }
+  const [line, waits] = [lineOf(row), waitsOf(row)];
+  if (line) row.line = line;
+  if (waits) row.waits = waits;
   if (row.attachments) row.attachment_ids = row.attachments.map((a) => a.id);
   for (const part of PARTS) {
     const bytes = part in sealed ? sealed[part] : old?.[part];
