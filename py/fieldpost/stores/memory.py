@@ -88,6 +88,8 @@ class MemoryStore:
         state.counters["sequence"] = sequence
         for row in staged.values():
             state.write(row)
+        for id_ in commit.drop:
+            state.remove(id_)
         for capture_id in commit.adopt:
             state.drop_capture(capture_id)
         for attachment_id in commit.drop_blobs:
@@ -117,7 +119,9 @@ class MemoryStore:
                 return None
             return _Violation(None if row is None else row.item.id)
         value = self._cipher.mark(expectation.mark, expectation.value)
-        oldest = next(state.marked(expectation.mark, value, expectation.since), None)
+        oldest = next(
+            state.marked(expectation.mark, value, expectation.since, expectation.until), None
+        )
         return None if oldest is None else _Violation(oldest)
 
     def _row(self, index: int, put: Put, old: Row | None, sequence: int) -> Row:

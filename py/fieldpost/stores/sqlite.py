@@ -142,6 +142,7 @@ class SqliteStore:
             )
             meta["inbox"] += cursor.rowcount
             meta["revision"] += cursor.rowcount
+            meta[rows.KINDS_AT] = meta["revision"]
 
         await self._thread.write(work)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fieldpost.engine.errors import DatabaseError, QueueError, SchemaTooNew, StorageFull
 
-from .rows import COUNTERS
+from .rows import COUNTERS, KINDS_AT
 
 SCHEMA = 1
 
@@ -134,7 +134,7 @@ def _create(path: Path) -> None:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(_DDL)
-            names = [("schema", SCHEMA), *((name, 0) for name in COUNTERS)]
+            names = [("schema", SCHEMA), (KINDS_AT, 0), *((name, 0) for name in COUNTERS)]
             connection.executemany("INSERT INTO meta VALUES (?, ?)", names)
         finally:
             connection.close()
