@@ -196,9 +196,9 @@ class Store(Protocol):
     async def counters(self) -> dict[str, int]:
         """``open`` (undelivered items), ``bytes`` (of their payloads and attachments),
         ``state:<state>`` for each state, ``sequence``, ``revision``, ``journal``, ``inbox``,
-        ``removed`` (rows that `Commit.drop` took), and for each kind that was ever here ``open:<kind>`` and
-        ``bytes:<kind>``; O(1). ``bytes`` and those by kind are missing until the first commit on a
-        store that a version without them has written to."""
+        ``removed`` (rows that `Commit.drop` took), and for each kind that was ever here
+        ``open:<kind>`` and ``bytes:<kind>``; O(1). ``bytes`` and those by kind are missing until
+        the first commit on a store that a version without them has written to."""
 
     async def side(self, table: str, key: str) -> str | None: ...
 

@@ -14,8 +14,20 @@ from dataclasses import dataclass, field
 from fieldpost.engine.errors import DatabaseError, QueueError
 from fieldpost.engine.model import Item
 from fieldpost.engine.transitions import State
-from fieldpost.ports import Clock, Commit, Entropy, Precondition, Put, Refused, Store
+from fieldpost.ports import (
+    Clock,
+    Commit,
+    Entropy,
+    Precondition,
+    Put,
+    Refused,
+    Revision,
+    Store,
+    Unique,
+)
 from fieldpost.security.journal import JournalWriter
+
+from .limits import refused_alike, together
 
 #: Rows in one shared commit; keeps a transaction, and what a refusal repeats, bounded.
 _GROUP_ROWS_MAX = 2_000
@@ -39,10 +51,23 @@ class Change:
     drop_blobs: Sequence[str] = ()
     side: dict[tuple[str, str], str | None] = field(default_factory=dict)
     note: str | None = None
+    #: Rows to remove for good, as read; that they are still so is a precondition.
+    drop: Sequence[Item] = ()
 
     @property
     def keys(self) -> set[object]:
-        return {*(w.put.item.id for w in self.writes), *self.adopt, *self.side}
+        return {
+            *(w.put.item.id for w in self.writes),
+            *self.adopt,
+            *self.side,
+            *(item.id for item in self.drop),
+            # Of two that must not both be there, the second has to find the first one stored.
+            *((e.mark, e.value) for e in self.expect if isinstance(e, Unique)),
+        }
+
+    @property
+    def demands(self) -> list[Precondition]:
+        return [*self.expect, *(Revision(item.id, item.revision) for item in self.drop)]
 
 
 _Waiting = tuple[Change, "asyncio.Future[tuple[Item, ...]]"]
@@ -113,9 +138,11 @@ class Committer:
                 written, revision = await self._write([change for change, _ in group])
             except Refused as refusal:
                 at, refused = _owner_of(refusal, [change for change, _ in group])
-                _, future = group.pop(at)
-                if not future.done():
-                    future.set_exception(refused)
+                others = refused_alike([change for change, _ in group], at, refused)
+                for place, reason in reversed([(at, refused), *others]):
+                    _, future = group.pop(place)
+                    if not future.done():
+                        future.set_exception(reason)
                 continue
             self.revision = revision
             rows = iter(written)
@@ -138,16 +165,18 @@ class Committer:
                     w.put.item.revision + 1,
                 ]
                 for w in writes
-            ],
+            ]
+            + [[i.id, str(i.state), None, i.revision] for change in changes for i in change.drop],
             self._clock.now(),
             note="; ".join(notes) or None,
             anchors=anchors,
         )
         commit = Commit(
-            expect=tuple(e for change in changes for e in change.expect),
+            expect=tuple(together(changes)),
             puts=tuple(write.put for write in writes),
             adopt=tuple(a for change in changes for a in change.adopt),
             drop_blobs=tuple(b for change in changes for b in change.drop_blobs),
+            drop=tuple(item.id for change in changes for item in change.drop),
             side={k: v for change in changes for k, v in change.side.items()},
             journal=record,
         )
@@ -177,9 +206,10 @@ def _owner_of(refusal: Refused, changes: list[Change]) -> tuple[int, Refused]:
     key = getattr(refusal.expectation, "id", None)
     index = refusal.index
     for at, change in enumerate(changes):
-        if 0 <= index < len(change.expect):
-            return at, Refused(index, refusal.expectation, refusal.existing_id)
-        index -= len(change.expect)
+        demands = change.demands
+        if 0 <= index < len(demands):
+            return at, Refused(index, demands[index], refusal.existing_id)
+        index -= len(demands)
     for at, change in enumerate(changes):  # an implied precondition of a Put
         if any(write.put.item.id == key for write in change.writes):
             return at, Refused(-1, refusal.expectation, refusal.existing_id)

@@ -8,6 +8,7 @@ import sqlite3
 import stat
 from pathlib import Path
 
+from fieldpost.engine.config import Durability
 from fieldpost.engine.errors import DatabaseError, QueueError, SchemaTooNew, StorageFull
 
 from .rows import COUNTERS, KINDS_AT
@@ -80,7 +81,9 @@ def storage_error(error: sqlite3.Error | OSError) -> QueueError:
     return failed
 
 
-def connect(path: Path, max_bytes: int | None) -> sqlite3.Connection:
+def connect(
+    path: Path, max_bytes: int | None, durability: Durability = "full"
+) -> sqlite3.Connection:
     """A connection to the store in ``path``, which is made when there is none.
 
     Raises `SchemaTooNew`, `DatabaseError`.
@@ -91,6 +94,8 @@ def connect(path: Path, max_bytes: int | None) -> sqlite3.Connection:
         if stat.S_IMODE(path.stat().st_mode) & 0o077:
             path.chmod(0o600)
         connection = _open(path)
+        if durability == "normal":  # chosen knowingly: the log is synced at checkpoints only
+            connection.execute("PRAGMA synchronous = NORMAL")
     except (sqlite3.Error, OSError) as error:
         raise storage_error(error) from error
     try:

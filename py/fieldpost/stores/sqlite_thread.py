@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from fieldpost.engine.config import Durability
 from fieldpost.engine.errors import DatabaseError
 
 from .rows import KINDS_AT, recount_kinds
@@ -57,9 +58,12 @@ class _Job:
 class DatabaseThread:
     """Runs readings and writings, in the order given, off the event loop."""
 
-    def __init__(self, path: Path, max_bytes: int | None = None) -> None:
+    def __init__(
+        self, path: Path, max_bytes: int | None = None, durability: Durability = "full"
+    ) -> None:
         self._path = path
         self._max_bytes = max_bytes
+        self._durability: Durability = durability
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._closed = False
         # A daemon: a process that forgets to close must still end; the file takes no harm.
@@ -111,7 +115,7 @@ class DatabaseThread:
         first = self._jobs.get()
         assert first is not None
         try:
-            self._connection = connect(self._path, self._max_bytes)
+            self._connection = connect(self._path, self._max_bytes, self._durability)
         except BaseException as error:  # noqa: BLE001 - raised where the store is opened
             self._closed = True
             first.error = error

@@ -21,10 +21,11 @@ export const rangeOf = (...prefix) => IDBKeyRange.bound(prefix, [...prefix, []])
 /** Marks of this commit: a bulk of one person's items has one owner, whose HMAC is made once. */
 function marksOf(ring) {
   const made = new Map();
-  return (name, value) => {
-    if (name === "fingerprint") return mark(ring, name, value); // no two are the same
+  return (name, value, keep = name !== "fingerprint") => { // rows that are put: no two are the same
     const key = `${name}|${value}`;
-    if (!made.has(key)) made.set(key, mark(ring, name, value));
+    const known = made.get(key);
+    if (known || !keep) return known ?? mark(ring, name, value);
+    made.set(key, mark(ring, name, value));
     return made.get(key);
   };
 }
@@ -46,10 +47,10 @@ async function sealPut(ring, marked, put, bytes) {
 }
 
 async function prepare(ring, change, bytes) {
-  for (const expected of change.expect) {
-    if (expected.t === "unique") expected.hmac = await mark(ring, expected.mark, expected.value);
-  }
   const marked = marksOf(ring);
+  await Promise.all(change.expect.filter(({ t }) => t === "unique").map(async (expected) => {
+    expected.hmac = await marked(expected.mark, expected.value, true); // the row that asks has it too
+  }));
   for (let i = 0; i < change.puts.length; i += SEAL_ROWS) {
     await Promise.all(change.puts.slice(i, i + SEAL_ROWS).map((put) => sealPut(ring, marked, put, bytes)));
   }
