@@ -1,8 +1,8 @@
 """What can be set of a queue: presets, environments, a mapping or environment variables. Pure.
 
-Names are dotted (``retry.base_ms``, ``limits.kinds.ticket.items``); a mapping may nest them. Each wrong
-value and each unknown name is an error under its own name; what works but should be known is a
-warning under its own name.
+Names are dotted (``retry.base_ms``, ``limits.kinds.ticket.items``); a mapping may nest them. Each
+wrong value and each unknown name is an error under its own name; what works but should be known is
+a warning under its own name.
 """
 
 from __future__ import annotations
