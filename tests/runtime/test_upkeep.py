@@ -283,7 +283,7 @@ async def test_the_ring_drops_the_oldest_logs_and_nothing_else() -> None:
     await queue._logs.detach()
     messages = [int(entry["message"].split()[1]) for entry in await kept(world, queue)]
     assert messages == list(range(220 - len(messages), 220))
-    assert 0 < len(messages) <= 50
+    assert 45 <= len(messages) <= 50
     assert item.id in await ids(world)
     room = next(row for row in (await queue.status())["limits"] if row["name"] == "log")
     assert (room["used"], room["warn"]) == (len(messages), False)
@@ -316,7 +316,7 @@ async def test_the_logger_is_left_as_it_was() -> None:
 
 
 class PatientClock:
-    """Its sleeps end when the test says so."""
+    """Sleeps of 10 ms end when the test says so, others never."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -329,7 +329,7 @@ class PatientClock:
         return self._world.clock.monotonic()
 
     async def sleep(self, ms: float) -> None:
-        await self.over.wait()
+        await (self.over if ms == 10 else asyncio.Event()).wait()
 
 
 async def test_try_now_returns_the_end_when_it_comes_in_time() -> None:

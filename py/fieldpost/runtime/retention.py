@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 
-from fieldpost.engine.limits import Limits
+from fieldpost.engine.limits import KindLimit, Limits
 from fieldpost.engine.model import Item
 from fieldpost.engine.retention import Retention
 from fieldpost.engine.transitions import END_STATES, OPEN_STATES, State
@@ -59,20 +59,39 @@ async def evict(store: Store, committer: Committer, limits: Limits) -> int:
 
 
 async def trim_rings(store: Store, committer: Committer, limits: Limits) -> int:
-    """Bring every ring within its limits; the oldest go, delivered or not."""
+    """Bring every ring within its limits, and a tenth below, so that not every new one costs a
+    removal; the oldest go, delivered or not."""
     gone = 0
     for kind, limit in limits.kinds.items():
-        while limit.ring and _over(limit.items, limit.bytes, kind, await store.counters()):
-            removed = await remove(committer, await _oldest_of_ring(store, kind), "ring")
+        while limit.ring and (surplus := _surplus(limit, kind, await store.counters())):
+            oldest = _enough(await _oldest_of_ring(store, kind), *surplus)
+            removed = await remove(committer, oldest, "ring")
             if not removed:
                 break
             gone += removed
     return gone
 
 
-def _over(items: int | None, size: int | None, kind: str, counters: dict[str, int]) -> bool:
+def _surplus(limit: KindLimit, kind: str, counters: dict[str, int]) -> tuple[int, int] | None:
+    """(items, bytes) that should go; None while the ring is within its limits."""
     used = counters.get(f"open:{kind}", 0), counters.get(f"bytes:{kind}", 0)
-    return any(most is not None and n > most for n, most in zip(used, (items, size), strict=True))
+    pairs = [(n, most) for n, most in zip(used, (limit.items, limit.bytes), strict=True)]
+    if not any(most is not None and n > most for n, most in pairs):
+        return None
+    items, size = (0 if most is None else max(0, n - most * 9 // 10) for n, most in pairs)
+    return items, size
+
+
+def _enough(oldest: Sequence[Item], items: int, size: int) -> list[Item]:
+    """The first of them, until so many open ones of so many bytes are among them."""
+    taken = list[Item]()
+    for item in oldest:
+        if items <= 0 and size <= 0:
+            break
+        taken.append(item)
+        if item.is_open:
+            items, size = items - 1, size - item.size
+    return taken
 
 
 async def _oldest_of_ring(store: Store, kind: str) -> list[Item]:
