@@ -22,7 +22,7 @@ from fieldpost.engine.retry import PRESETS
 from fieldpost.engine.transitions import Event, State
 from fieldpost.ports import Commit, Committed, Put, Refused
 from fieldpost.runtime.committer import Change, Committer, Write
-from fieldpost.runtime.upkeep import finish_left_over
+from fieldpost.runtime.overdue import finish_left_over
 from fieldpost.stores.memory import MemoryStore
 from fieldpost.testing.crashing import Crash, Crasher
 from fieldpost.testing.fakes import FakeClock, SeededEntropy

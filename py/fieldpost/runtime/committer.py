@@ -13,9 +13,19 @@ from dataclasses import dataclass, field
 
 from fieldpost.engine.errors import DatabaseError, QueueError
 from fieldpost.engine.model import Item
-from fieldpost.ports import Clock, Commit, Entropy, Precondition, Refused, Store
+from fieldpost.ports import (
+    Clock,
+    Commit,
+    Entropy,
+    Precondition,
+    Refused,
+    Revision,
+    Store,
+    Unique,
+)
 from fieldpost.security.journal import JournalWriter
 
+from .limits import refused_alike, together
 from .ordering import Ordering, Plan, Write
 
 __all__ = ["Change", "Committer", "Write"]
@@ -35,10 +45,24 @@ class Change:
     side: dict[tuple[str, str], str | None] = field(default_factory=dict)
     note: str | None = None
     revisit: Sequence[str] = ()  # rows that ended, with children a commit before left over
+    #: Rows to remove for good, as read; that they are still so is a precondition.
+    drop: Sequence[Item] = ()
 
     @property
     def keys(self) -> set[object]:
-        return {*(w.put.item.id for w in self.writes), *self.adopt, *self.side, *self.revisit}
+        return {
+            *(w.put.item.id for w in self.writes),
+            *self.adopt,
+            *self.side,
+            *self.revisit,
+            *(item.id for item in self.drop),
+            # Of two that must not both be there, the second has to find the first one stored.
+            *((e.mark, e.value) for e in self.expect if isinstance(e, Unique)),
+        }
+
+    @property
+    def demands(self) -> list[Precondition]:
+        return [*self.expect, *(Revision(item.id, item.revision) for item in self.drop)]
 
 
 _Waiting = tuple[Change, "asyncio.Future[tuple[Item, ...]]"]
@@ -115,9 +139,11 @@ class Committer:
                     self._ordering.refused(refusal)
                     continue  # another context was faster: look again
                 at, refused = _owner_of(refusal, changes)
-                _, future = group.pop(at)
-                if not future.done():
-                    future.set_exception(refused)
+                others = refused_alike(changes, at, refused)
+                for place, reason in reversed([(at, refused), *others]):
+                    _, future = group.pop(place)
+                    if not future.done():
+                        future.set_exception(reason)
                 continue
             self.revision = revision
             rows = iter(written)
@@ -147,16 +173,18 @@ class Committer:
                     w.put.item.revision + 1,
                 ]
                 for w in writes
-            ],
+            ]
+            + [[i.id, str(i.state), None, i.revision] for change in changes for i in change.drop],
             self._clock.now(),
             note="; ".join(notes) or None,
             anchors=anchors,
         )
         commit = Commit(
-            expect=(*(e for change in changes for e in change.expect), *plan.expect),
+            expect=(*together(changes), *plan.expect),
             puts=tuple(write.put for write in writes),
             adopt=tuple(a for change in changes for a in change.adopt),
             drop_blobs=tuple(b for change in changes for b in change.drop_blobs),
+            drop=tuple(item.id for change in changes for item in change.drop),
             side={k: v for change in changes for k, v in change.side.items()} | plan.side,
             journal=record,
         )
@@ -190,7 +218,7 @@ def _unheard() -> asyncio.Future[tuple[Item, ...]]:
 
 def _is_plans(refusal: Refused, changes: list[Change], plan: Plan) -> bool:
     """Whether the refusal is about what the plan added, and not about one of the changes."""
-    asked = sum(len(change.expect) for change in changes)
+    asked = sum(len(change.demands) for change in changes)
     if refusal.index < asked + len(plan.expect):
         return refusal.index >= asked
     return refusal.index >= asked + len(plan.expect) + len(plan.writes)
@@ -201,9 +229,10 @@ def _owner_of(refusal: Refused, changes: list[Change]) -> tuple[int, Refused]:
     key = getattr(refusal.expectation, "id", None)
     index = refusal.index
     for at, change in enumerate(changes):
-        if 0 <= index < len(change.expect):
-            return at, Refused(index, refusal.expectation, refusal.existing_id)
-        index -= len(change.expect)
+        demands = change.demands
+        if 0 <= index < len(demands):
+            return at, Refused(index, demands[index], refusal.existing_id)
+        index -= len(demands)
     for at, change in enumerate(changes):  # an implied precondition of a Put
         if any(write.put.item.id == key for write in change.writes):
             return at, Refused(-1, refusal.expectation, refusal.existing_id)

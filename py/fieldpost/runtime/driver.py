@@ -36,10 +36,10 @@ from fieldpost.ports import (
 from . import lane as lanes
 from .committer import Change, Committer, Write
 from .lane import LaneState
+from .overdue import expire, finish_left_over
 from .parts import send_parts
 from .receipts import collect_receipts
 from .settle import Claim, acknowledgeable, claim, outcomes_for, settle
-from .upkeep import expire, finish_left_over
 
 _CLAIM_PARTS = ("head", "body", "intent", "history", "links")
 _PAGE = 200

@@ -9,9 +9,10 @@ from dataclasses import asdict
 from typing import Any
 
 from fieldpost.destinations.base import Destination
+from fieldpost.engine.config import QueueConfig
 from fieldpost.engine.errors import ItemNotFound, StaleRevision
 from fieldpost.engine.kinds import Kinds, standard_kinds
-from fieldpost.engine.limits import ORPHAN_AGE_MS, STEAL_AFTER_MS
+from fieldpost.engine.limits import STEAL_AFTER_MS
 from fieldpost.engine.machine import Person, step
 from fieldpost.engine.model import Item, Stored
 from fieldpost.engine.record import history_with
@@ -27,6 +28,7 @@ from .device import TOKEN
 from .driver import Driver, Host
 from .loop import SyncLoop
 from .rescue import Rescue, RescueBox
+from .upkeep import BARE, Upkeep
 from .waiting import waits_for
 
 _PAUSE = ("pause", "all")
@@ -35,7 +37,7 @@ _JOURNAL_PAGE = 500
 _ROWS_MAX = 200
 
 
-class Queue:
+class Queue(Upkeep):
     """An offline sync queue: `enqueue` saves durably, delivery happens by itself, once in effect.
 
     Use ``async with``, or `start` and `close`. All times are ms since the epoch, UTC.
@@ -52,6 +54,7 @@ class Queue:
         rescue_box: RescueBox | None = None,
         on_close: Callable[[], Awaitable[None]] | None = None,
         steal_after_ms: int = STEAL_AFTER_MS,
+        config: QueueConfig = BARE,
     ):
         self._on_close = on_close
         self._host = host
@@ -60,11 +63,19 @@ class Queue:
         self._committer = Committer(host.store, host.clock, host.entropy, owner)
         self._driver = Driver(host, self._committer, destination, policy, owner, steal_after_ms)
         self._intake = Intake(
-            host.store, self._committer, host.clock, host.entropy, self.kinds, destination.lane
+            host.store,
+            self._committer,
+            host.clock,
+            host.entropy,
+            self.kinds,
+            destination.lane,
+            config.limits,
+            config.duplicates,
         )
         self._loop = SyncLoop(
-            self._driver, self._intake, self.refresh_catalogue, self.collect_orphans
+            self._driver, self._intake, self.refresh_catalogue, self.tidy, config.sync_every_ms
         )
+        self._keep_up(config)
         self._announced = 0
         self._rescue = Rescue(host.store, self._intake, host.clock, rescue_box)
 
@@ -72,6 +83,7 @@ class Queue:
 
     async def start(self) -> None:
         """Begin to sync in the background."""
+        self._logs.attach()
         paused = await self._host.store.side(*_PAUSE)
         self._driver.paused = json.loads(paused)["reason"] if paused else None
         self._loop.start()
@@ -79,6 +91,7 @@ class Queue:
     async def close(self) -> None:
         """Stop syncing and close the storage; nothing is lost by not calling it."""
         await self._loop.stop()
+        await self._logs.detach()
         await self._host.store.close()
         if self._on_close is not None:
             await self._on_close()
@@ -112,12 +125,13 @@ class Queue:
     async def enqueue_many(
         self, kind: str, payloads: Iterable[Mapping[str, Any]], **options: Any
     ) -> list[Item]:
-        """Save many in one commit, all or none. ``options``: those of `enqueue` that several can
-        share."""
+        """Save many in one commit, all or none. Raises as `enqueue`; only records of calls and
+        messages are looked at for doubles, and saved each for itself. ``options``: those of
+        `enqueue` that several can share."""
         writes = [self._intake.write({**options, "kind": kind, "payload": p}) for p in payloads]
         items = await self._intake.enqueue_many(writes)
         self._changed()
-        return list(items)
+        return items
 
     # --- looking ---------------------------------------------------------------------------------
 
@@ -158,6 +172,8 @@ class Queue:
         return {
             "counts": counts,
             "inbox": counters.get("inbox", 0),
+            "limits": self._intake.limits.report(counters),
+            "logs": counters.get("open:log", 0),
             "waiting": sum(counts[s] for s in OPEN_STATES) + counters.get("inbox", 0),
             "attention": counts[State.FAILED] + counts[State.CONFLICTED],
             "sent": counts[State.COMPLETED],
@@ -292,14 +308,6 @@ class Queue:
             after = records[-1][0]
         problems = verifier.finish(await self._host.store.counters())
         return {"records": after, "ok": not problems, "problems": problems}
-
-    async def collect_orphans(self) -> int:
-        """Remove attachment bytes that nothing has referred to for a day; returns how many."""
-        before = self._host.clock.now() - ORPHAN_AGE_MS
-        ids = await self._host.store.orphans(before, _ROWS_MAX)
-        if ids:
-            await self._committer.commit(Change(drop_blobs=ids))
-        return len(ids)
 
     def subscribe(self, callback: Callable[[dict[str, Any]], None]) -> Callable[[], None]:
         """Be told of changes by any context: ``{"type": "changed", "revision": n}``."""

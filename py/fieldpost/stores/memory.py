@@ -89,6 +89,8 @@ class MemoryStore:
         state.counters["sequence"] = sequence
         for row in staged.values():
             state.write(row)
+        for id_ in commit.drop:
+            state.remove(id_)
         for capture_id in commit.adopt:
             state.drop_capture(capture_id)
         for attachment_id in commit.drop_blobs:
@@ -122,7 +124,9 @@ class MemoryStore:
             as_said = tuple(row.item.id for row in found) == expectation.ids
             return None if as_said else _Violation(None)
         value = self._cipher.mark(expectation.mark, expectation.value)
-        oldest = next(state.marked(expectation.mark, value, expectation.since), None)
+        oldest = next(
+            state.marked(expectation.mark, value, expectation.since, expectation.until), None
+        )
         return None if oldest is None else _Violation(oldest)
 
     def _row(self, index: int, put: Put, old: Row | None, sequence: int) -> Row:

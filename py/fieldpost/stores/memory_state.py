@@ -43,7 +43,7 @@ class MemoryState:
 
     def __init__(self) -> None:
         self.rows: dict[str, Row] = {}
-        self.counters = dict.fromkeys(COUNTERS, 0)
+        self.counters = dict.fromkeys(COUNTERS, 0)  # those by kind come as kinds do
         self.journal: list[JournalRecord] = []
         self.heads: dict[str, tuple[int, str]] = {}  # latest writer last
         self.inbox: dict[str, tuple[int, str, bytes, frozenset[str]]] = {}  # at, kid, data, uses
@@ -83,7 +83,7 @@ class MemoryState:
         old = None if before is None else before.item
         self.rows[item.id] = row
         self._by_sequence[item.sequence] = item.id
-        count_move(self.counters, None if old is None else old.state, item.state)
+        count_move(self.counters, old, item)
         if old is None or old.state is not item.state:
             if old is not None:
                 self._listing[old.state].discard(old.sequence)
@@ -115,6 +115,28 @@ class MemoryState:
             _remove(self._expiring, old.state, (old.expires_at or 0, old.sequence))
         if may_expire(item):
             insort(self._expiring[item.state], (item.expires_at or 0, item.sequence))
+
+    def remove(self, id_: str) -> None:
+        """Take a row out for good, with the bytes of attachments that nothing else refers to."""
+        row = self.rows.pop(id_, None)
+        if row is None:
+            return
+        item = row.item
+        del self._by_sequence[item.sequence]
+        count_move(self.counters, item, None)
+        self._listing[item.state].discard(item.sequence)
+        bare = item.changed(
+            ready=False, attachments=(), **dict.fromkeys((*MARKS, "due_at", "not_before"))
+        )
+        self._move_ready(item, bare)
+        self._move_times(item, bare)
+        self._move_marks(item, bare)
+        self._move_attached(item, bare)
+        captured = {used for *_, uses in self.inbox.values() for used in uses}
+        for attachment_id in attachment_ids(item.attachments):
+            if not self.attached[attachment_id] and attachment_id not in captured:
+                self.parts.pop(attachment_id, None)
+                self.manifests.pop(attachment_id, None)
 
     def _move_attached(self, old: Item | None, item: Item) -> None:
         if old is not None:
@@ -209,10 +231,13 @@ class MemoryState:
         runs = [one.descending(cursor) if newest else one.ascending(cursor) for one in lists]
         return map(self._row, heapq.merge(*runs, reverse=newest))
 
-    def marked(self, mark: str, value: str, since: int = 0) -> Iterator[str]:
-        """Ids of the rows created at or after ``since`` that carry ``value``, oldest first."""
+    def marked(
+        self, mark: str, value: str, since: int = 0, until: int | None = None
+    ) -> Iterator[str]:
+        """Ids of the rows made from ``since`` to ``until`` that carry ``value``, oldest first."""
         found = self._marked.get(f"{mark}|{value}", [])
-        recent = [sequence for _, sequence in found[bisect_left(found, (since, 0)) :]]
+        end = len(found) if until is None else bisect_left(found, (until + 1, 0))
+        recent = [sequence for _, sequence in found[bisect_left(found, (since, 0)) : end]]
         if MARK_ORDER[mark] == "sequence":
             recent.sort()
         for sequence in recent:

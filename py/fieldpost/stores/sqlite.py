@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from fieldpost.engine.config import Durability
 from fieldpost.engine.model import MARKS, PARTS, Capture, Item, Stored
 from fieldpost.engine.transitions import State
 from fieldpost.ports import Commit, Committed, JournalRecord, Manifest, Page
@@ -30,13 +31,22 @@ class SqliteStore:
         self._cipher = cipher
 
     @classmethod
-    async def open(cls, path: Path, cipher: Cipher, *, max_bytes: int | None = None) -> SqliteStore:
+    async def open(
+        cls,
+        path: Path,
+        cipher: Cipher,
+        *,
+        max_bytes: int | None = None,
+        durability: Durability = "full",
+    ) -> SqliteStore:
         """The store in ``path``, made there when there is none.
 
         ``max_bytes``: the file grows no further (`StorageFull`); None: until the disk is full.
+        ``durability``: ``full`` syncs at every commit; ``normal`` survives a crash of the process,
+        but a power cut can take the last commits (the file stays whole).
         Raises `SchemaTooNew` when a newer version wrote it, `DatabaseError` when it cannot be used.
         """
-        thread = DatabaseThread(path, max_bytes)
+        thread = DatabaseThread(path, max_bytes, durability)
         await thread.start()
         return cls(thread, cipher)
 
@@ -157,6 +167,7 @@ class SqliteStore:
             )
             meta["inbox"] += cursor.rowcount
             meta["revision"] += cursor.rowcount
+            meta[rows.KINDS_AT] = meta["revision"]
 
         await self._thread.write(work)
 

@@ -13,7 +13,7 @@ from fieldpost.engine.model import COLUMNS, PARTS, Attachment, Item, column_valu
 from fieldpost.engine.ordering import turn
 from fieldpost.engine.transitions import State
 
-from .rows import wake_at
+from .rows import Counted, wake_at
 
 _T = TypeVar("_T")
 
@@ -45,10 +45,13 @@ _PLACES = {name: place for place, name in enumerate(_NAMES)}
 _PLAIN_PLACES = tuple(_PLACES[name] for name in _PLAIN)
 _INDEXED_PLACES = tuple(_PLACES[name] for name in INDEXED)
 
+#: The fields of `Before` that are columns, in order.
+_BEFORE = ("sequence", "revision", "kid", "attachments", "kind", "size")
+
 SELECT_COLUMNS = ", ".join(COLUMNS)
 SELECT_ROW = ", ".join((*COLUMNS, *PARTS))
 #: What a commit must know of a row it writes over: the fields of `Before`.
-SELECT_BEFORE = f"id, sequence, revision, kid, attachments, {', '.join(INDEXED)}"
+SELECT_BEFORE = ", ".join(("id", *_BEFORE, *INDEXED))
 INSERT = (
     f"INSERT INTO items ({', '.join((*_NAMES, *PARTS))}) "  # noqa: S608 - names of ours only
     f"VALUES ({', '.join('?' * (len(_NAMES) + len(PARTS)))})"
@@ -63,11 +66,17 @@ class Before:
     revision: int
     kid: str | None
     attachments: str | None
+    kind: str
+    size: int
     indexed: tuple[Any, ...]  # the values of `INDEXED`
 
     @property
     def state(self) -> State:
         return State(self.indexed[_STATE_INDEXED])
+
+    @property
+    def counted(self) -> Counted:
+        return Counted(self.state, self.kind, self.size)
 
     @property
     def waits_for(self) -> tuple[str, ...]:
@@ -84,9 +93,14 @@ def waits_for(state: State, parents: str | None) -> tuple[str, ...]:
 
 def before_of(values: Sequence[Any]) -> Before:
     """What a later put of the same commit must know of a row with these `values_of`."""
-    revision, kid, text = (values[_PLACES[name]] for name in ("revision", "kid", "attachments"))
-    indexed = tuple(values[place] for place in _INDEXED_PLACES)
-    return Before(values[_PLACES["sequence"]], revision, kid, text, indexed)
+    return _before(
+        [values[_PLACES[name]] for name in _BEFORE], [values[place] for place in _INDEXED_PLACES]
+    )
+
+
+def _before(plain: Sequence[Any], indexed: Sequence[Any]) -> Before:
+    sequence, revision, kid, attachments, kind, size = plain
+    return Before(sequence, revision, kid, attachments, kind, size, tuple(indexed))
 
 
 def load_before(connection: sqlite3.Connection, ids: Sequence[str]) -> dict[str, Before]:
@@ -94,8 +108,8 @@ def load_before(connection: sqlite3.Connection, ids: Sequence[str]) -> dict[str,
     found: dict[str, Before] = {}
     for chunk in chunks(ids):
         sql = f"SELECT {SELECT_BEFORE} FROM items WHERE id IN ({marks_of(len(chunk))})"  # noqa: S608
-        for id_, sequence, revision, kid, attachments, *indexed in connection.execute(sql, chunk):
-            found[id_] = Before(sequence, revision, kid, attachments, tuple(indexed))
+        for id_, *row in connection.execute(sql, chunk):
+            found[id_] = _before(row[: len(_BEFORE)], row[len(_BEFORE) :])
     return found
 
 

@@ -8,9 +8,10 @@ import sqlite3
 import stat
 from pathlib import Path
 
+from fieldpost.engine.config import Durability
 from fieldpost.engine.errors import DatabaseError, QueueError, SchemaTooNew, StorageFull
 
-from .rows import COUNTERS
+from .rows import COUNTERS, KINDS_AT
 from .sqlite_upgrade import upgrade
 
 SCHEMA = 2
@@ -91,7 +92,9 @@ def storage_error(error: sqlite3.Error | OSError) -> QueueError:
     return failed
 
 
-def connect(path: Path, max_bytes: int | None) -> sqlite3.Connection:
+def connect(
+    path: Path, max_bytes: int | None, durability: Durability = "full"
+) -> sqlite3.Connection:
     """A connection to the store in ``path``, which is made when there is none.
 
     Raises `SchemaTooNew`, `DatabaseError`.
@@ -102,6 +105,8 @@ def connect(path: Path, max_bytes: int | None) -> sqlite3.Connection:
         if stat.S_IMODE(path.stat().st_mode) & 0o077:
             path.chmod(0o600)
         connection = _open(path)
+        if durability == "normal":  # chosen knowingly: the log is synced at checkpoints only
+            connection.execute("PRAGMA synchronous = NORMAL")
     except (sqlite3.Error, OSError) as error:
         raise storage_error(error) from error
     try:
@@ -146,7 +151,7 @@ def _create(path: Path) -> None:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(_DDL)
-            names = [("schema", SCHEMA), *((name, 0) for name in COUNTERS)]
+            names = [("schema", SCHEMA), (KINDS_AT, 0), *((name, 0) for name in COUNTERS)]
             connection.executemany("INSERT INTO meta VALUES (?, ?)", names)
         finally:
             connection.close()

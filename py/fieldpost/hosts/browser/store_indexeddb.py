@@ -55,6 +55,7 @@ def _expectation(expectation: Precondition) -> dict[str, Any]:
         "mark": expectation.mark,
         "value": expectation.value,
         "since": expectation.since,
+        "until": expectation.until,
     }
 
 
@@ -94,6 +95,7 @@ def _encode(commit: Commit) -> tuple[str, bytes]:
         "puts": puts,
         "adopt": commit.adopt,
         "drop_blobs": commit.drop_blobs,
+        "drop": commit.drop,
         "side": [[table, key, text] for (table, key), text in commit.side.items()],
         "journal": journal
         and {"writer": journal.writer, "k": journal.k, "hash": journal.hash, "text": journal.text},

@@ -1,6 +1,6 @@
 // What the worker's store reads. Each is one transaction; parts are opened after it has ended.
 
-import { readCounters } from "./counters.mjs";
+import { readCounters, shownCounters } from "./counters.mjs";
 import { mark, unseal } from "./envelope.mjs";
 import { Frame, text } from "./frame.mjs";
 import { PARTS, rangeOf, rowsMarked, sideWhere } from "./commit.mjs";
@@ -131,8 +131,7 @@ export async function find(ctx, json) {
 
 /** Counters as JSON; `counts` is its name for the page. */
 export async function counters(ctx) {
-  const { heads: _heads, ...numbers } = await read(ctx, ["meta"], readCounters);
-  return JSON.stringify(numbers);
+  return JSON.stringify(shownCounters(await read(ctx, ["meta"], readCounters)));
 }
 
 export async function heads(ctx) {
