@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .machine import needs_person
 from .model import Item
 from .transitions import State
 
@@ -51,6 +52,8 @@ def why(item: Item, lane: str, now: int) -> str:
         return "The gateway has it and passes it on."
     if item.state not in (State.PENDING, State.UNKNOWN):
         return ""
+    if needs_person(item):
+        return "It may have arrived. Look at the destination, then say whether it is there."
     if lane in LANE_TEXT:
         return LANE_TEXT[lane]
     wait = max(item.due_at or 0, item.not_before or 0) - now
