@@ -203,6 +203,14 @@ class AttachmentUnreadable(QueueError):
     code = "QUEUE_ATTACHMENT_UNREADABLE"
 
 
+class OutcomeUnknown(QueueError):
+    """It may or may not have arrived, and the destination cannot be asked. Look there, then say
+    whether it arrived.
+    """
+
+    code = "QUEUE_OUTCOME_UNKNOWN"
+
+
 class RescueUnreadable(QueueError):
     """The rescue file does not open with this passphrase, or it is damaged. Check the passphrase
     and the file.

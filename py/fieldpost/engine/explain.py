@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from .machine import needs_person
 from .model import Item
 from .transitions import State
 
@@ -55,6 +56,8 @@ def why(item: Item, lane: str, now: int, waits_for: Sequence[str] = ()) -> str:
         return "The gateway has it and passes it on."
     if item.state not in (State.PENDING, State.UNKNOWN):
         return ""
+    if needs_person(item):
+        return "It may have arrived. Look at the destination, then say whether it is there."
     if lane in LANE_TEXT:
         return LANE_TEXT[lane]
     wait = max(item.due_at or 0, item.not_before or 0) - now

@@ -90,6 +90,7 @@ class Item:
     error_code: str | None = None  # outcome class or QUEUE_* code of the latest failure
     lease_owner: str | None = None
     lease_until: int | None = None
+    sent_at: int | None = None  # first claim of bytes that no answer has classified yet
     handed_to: str | None = None
     attachments: tuple[Attachment, ...] = ()
     schema: int = ROW_SCHEMA

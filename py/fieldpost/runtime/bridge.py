@@ -27,7 +27,7 @@ _AS_THEY_ARE = (
     "sign_in",
 )
 #: Acts on one item, answered with its detail afterwards.
-_ACTS = ("cancel", "retry", "discard", "restore")
+_ACTS = ("cancel", "retry", "discard", "restore", "arrived", "send_again")
 
 
 class Bridge:

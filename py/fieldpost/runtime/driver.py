@@ -36,6 +36,7 @@ from fieldpost.ports import (
 from . import lane as lanes
 from .committer import Change, Committer, Write
 from .lane import LaneState
+from .lookup import look_up, must_look_up
 from .overdue import expire, finish_left_over
 from .parts import send_parts
 from .receipts import collect_receipts
@@ -217,6 +218,12 @@ class Driver:
         while True:
             going = state.open and self.may_claim and not leadership.lost
             rows = await self._next_rows(state) if going else []
+            now, declared = self.host.clock.now(), self.destination.declaration
+            if doubtful := [row for row in rows if must_look_up(row.item, declared, now)]:
+                state, looked = await self._look_up(leadership, state, doubtful)
+                await self._commit_state(state, [*settled, *looked], [])
+                settled = []
+                continue
             claims, claim_writes = await self._claims(rows)
             kept = await self._commit_state(state, settled, claim_writes)
             claims = [c for c in claims if c.item.id in kept]
@@ -251,6 +258,17 @@ class Driver:
                 break
             batch.append(row)
         return batch
+
+    async def _look_up(
+        self, leadership: Leadership, state: LaneState, rows: Sequence[Stored]
+    ) -> tuple[LaneState, list[Write]]:
+        """Instead of a send that would no longer be safe (invariant 4)."""
+        done = await look_up(self, leadership, rows)
+        for contact in (looked.contact for looked in done):
+            if contact is not None:
+                now, fraction = self.host.clock.now(), self.host.entropy.fraction()
+                state = state.after(contact, now, fraction)
+        return state, [looked.write for looked in done]
 
     async def _claims(self, rows: Sequence[Stored]) -> tuple[list[Claim], list[Write]]:
         now = self.host.clock.now()

@@ -258,6 +258,16 @@ class Queue(Upkeep):
         self._changed()
         return item
 
+    async def arrived(self, item_id: str, reason: str = "") -> Item:
+        """A person looked at a destination that cannot be asked, and the item is there."""
+        return await self._person(item_id, Event.DELIVER, reason)
+
+    async def send_again(self, item_id: str, reason: str = "") -> Item:
+        """A person looked at a destination that cannot be asked, and the item is not there."""
+        item = await self._person(item_id, Event.LOOKUP_ABSENT, reason)
+        self._changed()
+        return item
+
     async def sign_in(self, token: str) -> None:
         """Keep and use this device's token, as ``python -m gateway pair`` printed it."""
         await self._committer.commit(Change(side={TOKEN: json.dumps(token)}, note="sign_in"))

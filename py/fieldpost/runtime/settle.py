@@ -74,16 +74,21 @@ def settle(
         parts["history"] = history_with(taken.parts.get("history"), entry)
     if item.state is not State.UNKNOWN:
         parts["intent"] = None  # classified: these bytes need not go again
-    if outcome.remote_id or outcome.remote_url:
-        head = Head.load(taken.parts.get("head"))
-        remote = replace(
-            head,
-            remote_id=outcome.remote_id or head.remote_id,
-            remote_url=outcome.remote_url or head.remote_url,
-        )
-        if remote != head:
-            parts["head"] = remote.dump()
+    parts |= head_with_remote(taken.parts.get("head"), outcome)
     return item, Write(Put(item, parts=parts), was=taken.item.state)
+
+
+def head_with_remote(head: bytes | None, outcome: Outcome) -> dict[str, bytes | None]:
+    """The part ``head`` with what the destination calls the item, where that is news."""
+    if not (outcome.remote_id or outcome.remote_url):
+        return {}
+    before = Head.load(head)
+    after = replace(
+        before,
+        remote_id=outcome.remote_id or before.remote_id,
+        remote_url=outcome.remote_url or before.remote_url,
+    )
+    return {"head": after.dump()} if after != before else {}
 
 
 def outcomes_for(reading: Reading, count: int) -> list[Outcome]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fieldpost.engine.explain import state_text, why
+from fieldpost.engine.machine import needs_person
 from fieldpost.engine.model import Item, Stored
 from fieldpost.engine.record import Head
 from fieldpost.engine.transitions import TRANSITIONS, Event, State
@@ -35,7 +36,13 @@ _ACTS = {
     "retry": Event.REVIVE,
     "discard": Event.DISCARD,
     "restore": Event.RESTORE,
+    "arrived": Event.DELIVER,
+    "send_again": Event.LOOKUP_ABSENT,
 }
+
+
+#: For an item of which only a person can find out whether it arrived.
+_SEEN = ("arrived", "send_again")
 
 
 def acts(item: Item) -> list[str]:
@@ -43,7 +50,7 @@ def acts(item: Item) -> list[str]:
     possible = [name for name, event in _ACTS.items() if event in TRANSITIONS[item.state]]
     if item.step > 0 and "cancel" in possible:
         possible.remove("cancel")
-    return possible
+    return possible if needs_person(item) else [name for name in possible if name not in _SEEN]
 
 
 def row(stored: Stored, lane: str, now: int, blockers: Sequence[Blocker] = ()) -> dict[str, Any]:

@@ -37,7 +37,7 @@ CREATE TABLE items (
   due_at INTEGER, not_before INTEGER, expires_at INTEGER,
   attempts INTEGER NOT NULL, attempt INTEGER NOT NULL, step INTEGER NOT NULL,
   size INTEGER NOT NULL, body_bytes INTEGER NOT NULL, error_code TEXT,
-  lease_owner TEXT, lease_until INTEGER, handed_to TEXT, schema INTEGER NOT NULL,
+  lease_owner TEXT, lease_until INTEGER, sent_at INTEGER, handed_to TEXT, schema INTEGER NOT NULL,
   entity TEXT, fingerprint TEXT, natural_key TEXT, owner TEXT, kid TEXT,
   parents TEXT, on_parent_failed TEXT,
   attachments TEXT, head BLOB, intent BLOB, history BLOB, links BLOB, body BLOB

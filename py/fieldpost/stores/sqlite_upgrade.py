@@ -13,6 +13,7 @@ UPGRADES: dict[int, tuple[str, ...]] = {
         "ALTER TABLE items ADD COLUMN parents TEXT",
         "ALTER TABLE items ADD COLUMN on_parent_failed TEXT",
         "ALTER TABLE items ADD COLUMN links BLOB",
+        "ALTER TABLE items ADD COLUMN sent_at INTEGER",
         # The turn of the rows that stand in line, as `engine.ordering.turn` gives it.
         """
         UPDATE items SET line = NOT (
