@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from .engine.model import Capture, Item, Stored
+from .engine.scheduling import ReadyKey
 from .engine.transitions import State
 
 # --- commits -------------------------------------------------------------------------------------
@@ -161,6 +162,13 @@ class Store(Protocol):
     async def ready(self, lane: str, limit: int, parts: Sequence[str] = ()) -> list[Stored]:
         """Rows of the lane with ``ready`` set, by `Item.level` (0 first: priority 10 before 1,
         every text, step 0, before any file, step 1), then sequence."""
+
+    async def ready_keys(
+        self, lane: str, per_level: int, *, newest_first: bool = False
+    ) -> list[ReadyKey]:
+        """Of each level of the lane's ready rows the first ``per_level`` by sequence (the last
+        ones, with ``newest_first``); by level. Reads the index only, no row and no part: what is
+        queued behind costs nothing."""
 
     async def waiting(self, lane: str, now: int, horizon: int, limit: int) -> list[Stored]:
         """Claimable rows (pending or unknown) that are not ``ready`` and whose due time (the later
