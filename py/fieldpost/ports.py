@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from .engine.model import Capture, Item, Stored
+from .engine.network import Hints
 from .engine.scheduling import ReadyKey
 from .engine.transitions import State
 
@@ -290,6 +291,16 @@ class Entropy(Protocol):
 
     def fraction(self) -> float:
         """Uniform in [0, 1)."""
+
+
+class Surroundings(Protocol):
+    """Where and how this device is, as far as the host can tell."""
+
+    def utc_offset_ms(self, at: int) -> int:
+        """Local time minus UTC at that moment (ms since the epoch): it changes with the season."""
+
+    def hints(self) -> Hints:
+        """What is said of the network now; asked for at every request."""
 
 
 class Link(Protocol):

@@ -43,7 +43,7 @@ def state_text(item: Item) -> str:
 def why(item: Item, lane: str, now: int) -> str:
     """One sentence: why this item is not moving; empty when it is moving or at its end.
 
-    ``lane``: a key of `LANE_TEXT`, or ``online``.
+    ``lane``: a key of `LANE_TEXT`, or ``online``, or a sentence of its own (`engine.pacing`).
     """
     if item.state is State.FAILED:
         return "The server did not accept it. Look at its answer, then retry or discard it."
@@ -53,6 +53,8 @@ def why(item: Item, lane: str, now: int) -> str:
         return ""
     if lane in LANE_TEXT:
         return LANE_TEXT[lane]
+    if lane.endswith(".") and (item.step == 0 or not item.ready):
+        return lane
     wait = max(item.due_at or 0, item.not_before or 0) - now
     if not item.ready and wait > 0:
         what = f"{_tried(item)} Next try" if item.due_at else "To be sent"

@@ -179,14 +179,15 @@ def _drawn(
     limit: int,
     draw: Callable[[], float],
 ) -> list[ReadyKey]:
-    """One draw a place; the weights are those at the claim."""
+    """One draw a place; the weights are those at the claim. What rounding leaves over is the last
+    level's."""
     rest = {level: iter(keys) for level, keys in sorted(groups.items())}
     counts = {level: len(groups[level]) for level in rest}
     drawn: list[ReadyKey] = []
     while rest and len(drawn) < limit:
         at = draw() * sum(weights[level] for level in rest)
         level = next(iter(rest))
-        for level in rest:  # noqa: B007 - the last one takes what rounding leaves over
+        for level in rest:
             at -= weights[level]
             if at < 0:
                 break

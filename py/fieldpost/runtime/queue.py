@@ -23,18 +23,18 @@ from fieldpost.security.journal import Verifier
 from . import views
 from .adopt import Intake
 from .committer import Change, Committer, Write
+from .controls import Controls
 from .device import TOKEN
 from .driver import Driver, Host
 from .loop import SyncLoop
 from .rescue import Rescue, RescueBox
 
-_PAUSE = ("pause", "all")
 _CATALOGUE = ("catalogue", "gateway")
 _JOURNAL_PAGE = 500
 _ROWS_MAX = 200
 
 
-class Queue:
+class Queue(Controls):
     """An offline sync queue: `enqueue` saves durably, delivery happens by itself, once in effect.
 
     Use ``async with``, or `start` and `close`. All times are ms since the epoch, UTC.
@@ -71,8 +71,7 @@ class Queue:
 
     async def start(self) -> None:
         """Begin to sync in the background."""
-        paused = await self._host.store.side(*_PAUSE)
-        self._driver.paused = json.loads(paused)["reason"] if paused else None
+        self._driver.paused = (await self._driver.pacing.refresh()).pause_of(self._destination.lane)
         self._loop.start()
 
     async def close(self) -> None:
@@ -132,12 +131,15 @@ class Queue:
             parts=("head",),
         )
         lane, now = await self._lane_word(), self._host.clock.now()
-        return {"rows": [views.row(stored, lane, now) for stored in page.rows], "next": page.next}
+        why = self._driver.pacing.why
+        rows = [views.row(stored, why(stored.item, now) or lane, now) for stored in page.rows]
+        return {"rows": rows, "next": page.next}
 
     async def detail(self, item_id: str) -> dict[str, Any]:
         """One row with payload, attachments and the timeline of attempts. Raises `ItemNotFound`."""
         stored = await self._stored(item_id, ("head", "body", "history"))
         lane, now = await self._lane_word(), self._host.clock.now()
+        lane = self._driver.pacing.why(stored.item, now) or lane
         return await views.detail(self._host.store, stored, lane, now)
 
     async def status(self) -> dict[str, Any]:
@@ -185,18 +187,6 @@ class Queue:
     def sync_soon(self) -> None:
         """As `sync`, without waiting for it."""
         self._loop.nudge(by_hand=True)
-
-    async def pause(self, reason: str = "by hand") -> None:
-        """Start no more sends until `resume`; survives a restart."""
-        self._driver.paused = reason
-        text = json.dumps({"reason": reason, "at": self._host.clock.now()})
-        await self._committer.commit(Change(side={_PAUSE: text}, note="pause"))
-        self._announce()
-
-    async def resume(self) -> None:
-        self._driver.paused = None
-        await self._committer.commit(Change(side={_PAUSE: None}, note="resume"))
-        self._changed(ask_now=True)
 
     async def cancel(self, item_id: str, reason: str = "") -> Item:
         """Take an item back that has not been sent. Raises `IllegalTransition`, `StaleRevision`."""
@@ -337,7 +327,9 @@ class Queue:
     async def _lane_word(self) -> str:
         if self._driver.paused is not None:
             return "paused"
-        return self._connection((await self._driver.lane_state()).contact)
+        word = self._connection((await self._driver.lane_state()).contact)
+        held = await self._driver.pacing.held() if word == "online" else None
+        return held.text if held is not None else word
 
     def _connection(self, contact: str) -> str:
         if not self._host.link.online:

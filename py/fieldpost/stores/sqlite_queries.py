@@ -41,9 +41,7 @@ def ready(db: sqlite3.Connection, lane: str, limit: int, parts: Sequence[str]) -
     return db.execute(sql, (lane, limit)).fetchall()
 
 
-def ready_keys(
-    db: sqlite3.Connection, lane: str, per_level: int, newest: bool
-) -> list[ReadyKey]:
+def ready_keys(db: sqlite3.Connection, lane: str, per_level: int, newest: bool) -> list[ReadyKey]:
     """From level to level by the index: a level's crowd is skipped, not read."""
     next_level = (
         "SELECT min(rank) FROM items INDEXED BY items_ready "

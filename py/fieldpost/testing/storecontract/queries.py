@@ -76,7 +76,10 @@ async def case_ready_keys(store: Store, reopen: Reopen) -> None:
     store = await reopen()
 
     async def at(count: int, newest: bool = False) -> list[tuple[int, int, str]]:
-        return [tuple(k) for k in await store.ready_keys("inbox", count, newest_first=newest)]
+        return [
+            (k.level, k.sequence, k.id)
+            for k in await store.ready_keys("inbox", count, newest_first=newest)
+        ]
 
     def keys(*pairs: tuple[int, int]) -> list[tuple[int, int, str]]:
         return [(level, n, uid(n)) for level, n in pairs]

@@ -1,0 +1,146 @@
+"""The next batch: which ready rows, in which order, as the strategy and ageing say.
+
+Reads: one for what fits into a batch; three more at most where more is ready than fits. None of
+them grows with the queue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from fieldpost.engine.model import Item, Stored
+from fieldpost.engine.retry import DELAY_MS_MAX
+from fieldpost.engine.scheduling import (
+    ReadyKey,
+    Rule,
+    Seen,
+    choose,
+    is_old,
+    is_text,
+    texts_or_files,
+)
+from fieldpost.ports import Put
+
+from .committer import Write
+from .lane import LaneState
+
+if TYPE_CHECKING:
+    from .driver import Driver
+
+PARTS = ("head", "body", "intent", "history")
+#: `priority`, the default, looks for old rows this often while more is ready than fits.
+_AGEING_EVERY_MS = 1_000
+#: A row parked for a window is looked at again after this at the latest: a due time further off
+#: than a day counts as stranded by a clock (`Store.waiting`).
+_PARKED_MS_MAX = DELAY_MS_MAX // 2
+
+
+class Picker:
+    """Chooses for one driver. Remembers only when it last looked for old rows."""
+
+    def __init__(self, driver: Driver):
+        self._driver = driver
+        self._look_at: float = 0
+
+    async def next_rows(self, state: LaneState) -> list[Stored]:
+        """The next batch: texts together, or one item whose attachments follow. Empty when nothing
+        is ready, or nothing may be sent any more."""
+        driver, pacing = self._driver, self._driver.pacing
+        while True:
+            if await pacing.stopped(by_hand=pacing.turn.by_hand) is not None:
+                return []
+            driver.paused = pacing.settings.pause_of(driver.destination.lane)
+            if driver.paused is not None:
+                return []
+            declared = driver.destination.declaration
+            limit = max(1, min(state.batch, declared.batch_items, pacing.batch_items))
+            rows = await self._chosen(limit)
+            if not await self._park(rows):
+                return _cut(rows, declared.batch_bytes)
+
+    async def _chosen(self, limit: int) -> list[Stored]:
+        """Texts, or else files, in the order to send them; at most ``limit``."""
+        driver = self._driver
+        store, lane = driver.host.store, driver.destination.lane
+        now, draw = driver.host.clock.now(), driver.host.entropy.fraction
+        rule = driver.pacing.rule(now)
+        rows = await store.ready(lane, limit, PARTS)
+        if len(rows) < limit:  # that is all there is
+            keys = [_key(row.item) for row in rows]
+            seen = {row.item.id: _seen(row.item) for row in rows}
+            return _in_order(rows, choose(keys, seen, rule, limit, now, draw))
+        if rule.strategy == "priority" and not await self._old_ones(rule, now):
+            return rows
+        keys = await store.ready_keys(lane, limit)
+        seen = await self._seen(_heads(keys))
+        old = {key.level for key in _heads(keys) if is_old(seen.get(key.id, Seen(now)), rule, now)}
+        if old:  # how far down the age goes: the oldest of those levels, as many as fit
+            oldest = sorted((k for k in keys if k.level in old), key=lambda key: key.sequence)
+            seen |= await self._seen(texts_or_files(oldest)[:limit])
+        if rule.strategy == "lifo":
+            keys += await store.ready_keys(lane, limit, newest_first=True)
+        chosen = choose(keys, seen, rule, limit, now, draw)
+        rows = await store.get([key.id for key in chosen], PARTS)
+        return [row for row in rows if row.item.ready and row.item.lane == lane]
+
+    async def _old_ones(self, rule: Rule, now: int) -> bool:
+        """Whether a level's first row is old. Asked once in a while only, until one is."""
+        clock = self._driver.host.clock
+        if clock.monotonic() < self._look_at:
+            return False
+        keys = await self._driver.host.store.ready_keys(self._driver.destination.lane, 1)
+        found = any(is_old(row, rule, now) for row in (await self._seen(keys)).values())
+        self._look_at = 0 if found else clock.monotonic() + _AGEING_EVERY_MS
+        return found
+
+    async def _seen(self, keys: Iterable[ReadyKey]) -> dict[str, Seen]:
+        rows = await self._driver.host.store.get([key.id for key in keys])
+        return {row.item.id: _seen(row.item) for row in rows}
+
+    async def _park(self, rows: Sequence[Stored]) -> bool:
+        """Take work that must wait for a window out of the index; False when there was none."""
+        driver, now = self._driver, self._driver.host.clock.now()
+        writes = []
+        for item in (row.item for row in rows):
+            parked, until = driver.pacing.parked_until(item, now)
+            if parked:
+                due_at = min(until or now + _PARKED_MS_MAX, now + _PARKED_MS_MAX)
+                later = item.changed(ready=False, due_at=due_at, updated_at=now)
+                writes.append(Write(Put(later), was=item.state))
+        if writes:
+            await driver.commit_each(writes)
+        return bool(writes)
+
+
+def _key(item: Item) -> ReadyKey:
+    return ReadyKey(item.level, item.sequence, item.id)
+
+
+def _seen(item: Item) -> Seen:
+    return Seen(item.created_at, item.attempts)
+
+
+def _heads(keys: Sequence[ReadyKey]) -> list[ReadyKey]:
+    """The first key of each level."""
+    return list({key.level: key for key in reversed(keys)}.values())
+
+
+def _in_order(rows: Sequence[Stored], keys: Sequence[ReadyKey]) -> list[Stored]:
+    by_id = {row.item.id: row for row in rows}
+    return [by_id[key.id] for key in keys]
+
+
+def _cut(rows: Sequence[Stored], most_bytes: int) -> list[Stored]:
+    """As many texts as fit into one request, or the first item whose files follow."""
+    texts = [row for row in rows if is_text(row.item.level)]
+    if not texts:
+        return list(rows[:1])
+    size = 0
+    batch: list[Stored] = []
+    for row in texts:
+        size += row.item.body_bytes + 1_024
+        if batch and size > most_bytes:
+            break
+        batch.append(row)
+    return batch
