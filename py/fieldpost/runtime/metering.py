@@ -28,12 +28,12 @@ class MeteredTransport:
         return await self._timed(sending, len(request.body) or PART_BYTES)
 
     async def _timed(self, sending: Awaitable[Response], size: int) -> Response:
-        meter, began = self._pacing.meter, self._clock.monotonic()
+        began = self._clock.monotonic()
         try:
             response = await sending
         except NoAnswer:
-            meter.unanswered(self._pacing.hints)
+            self._pacing.meter.unanswered(self._pacing.hints)
             raise
         elapsed = self._clock.monotonic() - began
-        meter.answered(size + len(response.body), elapsed, self._pacing.hints)
+        self._pacing.answered(size + len(response.body), elapsed)
         return response

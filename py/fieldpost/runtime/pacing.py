@@ -16,6 +16,7 @@ from fieldpost.engine.model import Item
 from fieldpost.engine.network import Hints, Meter
 from fieldpost.engine.pacing import Band, Held
 from fieldpost.engine.scheduling import Average, Rule, is_text, observed, priority_of
+from fieldpost.engine.speed import Speed, ms_left
 from fieldpost.engine.transitions import State
 from fieldpost.ports import Clock, Store, Surroundings
 
@@ -92,6 +93,10 @@ class Pacing:
         self.turn = Turn(0)
         self._read_at: float | None = None
         self._began = 0.0
+        self._speed = Speed()
+        self._began_metered = False
+        self._recorded = False  # the turn under way is the first in the history
+        self._bytes_left: int | None = None  # when the turn's progress was first asked for
 
     # --- the host --------------------------------------------------------------------------------
 
@@ -132,13 +137,16 @@ class Pacing:
             return self._held_by_schedule(now, await self._slot_kept())
         return await self._held_for_others(now)
 
-    async def stopped(self, *, by_hand: bool = False) -> Held | None:
-        """Why it does not go on sending: what holds in the middle of a turn too."""
+    async def stopped(self, *, by_hand: bool = False, begun: bool = False) -> Held | None:
+        """Why it does not go on sending. ``begun``: in the middle of a turn. One that was let begin
+        on a network that costs sends all there is, not just until less than a megabyte is left."""
         settings, now = await self.refresh(), self._clock.now()
         closed = [w for w in settings.windows if w.of(self._lane, "closed")]
         if closed and windows.inside(closed, now, self.offset):
             return pacing.maintenance(windows.next_change(closed, now, self.offset), self.offset)
         if by_hand or not settings.wait_for_unmetered or not self.hints.metered:
+            return None
+        if begun and self._began_metered:
             return None
         mode = await self._mode(now)
         return pacing.unmetered() if mode == "wait_for_unmetered" else None
@@ -226,6 +234,8 @@ class Pacing:
         """A turn begins."""
         self.turn = Turn(self._clock.now(), by_hand)
         self._began = self._clock.monotonic()
+        self._speed, self._bytes_left = Speed(self._began), None
+        self._began_metered, self._recorded = self.hints.metered, False
         self.memory = Memory.load(await self._store.side(TABLE, self._lane))
 
     def rule(self, now: int) -> Rule:
@@ -236,6 +246,18 @@ class Pacing:
             memory.since = now
         memory.last = now
         return Rule(settings.strategy, bound, memory.since, memory.averages)
+
+    def network(self) -> dict[str, Any]:
+        """What is known of the network, for `Queue.status`."""
+        hints, meter = self.hints, self.meter
+        return {
+            "quality": meter.quality(hints),
+            "stability": round(meter.stability, 2),
+            "latency_ms": meter.latency_ms(hints),
+            "mbps": meter.mbps(hints),
+            "type": hints.type,
+            "metered": hints.metered,
+        }
 
     @property
     def batch_items(self) -> int:
@@ -251,6 +273,8 @@ class Pacing:
         now = self._clock.now()
         for item in (write.put.item for write in writes):
             self._learn(item, now)
+        ended = sum(not write.put.item.is_open for write in writes)
+        self._speed.add(self._clock.monotonic(), items=ended)
         self.memory.last = now
         self.turn.ms = int(self._clock.monotonic() - self._began)
         self.turn.quality = self.meter.quality(self.hints)
@@ -258,9 +282,10 @@ class Pacing:
         self.turn.error = None if contact == "online" else text or contact
         side = {(TABLE, self._lane): self.memory.dump()}
         if last:
-            earlier = [t for t in await self.history() if t["at"] != self.turn.at]
+            earlier = (await self.history())[int(self._recorded) :]
             ring = [asdict(self.turn), *earlier][:HISTORY_MAX]
             side[HISTORY, self._lane] = json.dumps(ring)
+            self._recorded = True
         return side
 
     def _learn(self, item: Item, now: int) -> None:
@@ -273,6 +298,30 @@ class Pacing:
         self.memory.averages[item.priority] = observed(
             before, sent or advanced, self.meter.response_ms, now
         )
+
+    def answered(self, size: int, elapsed_ms: float) -> None:
+        """A request of ``size`` bytes was answered (`MeteredTransport`)."""
+        self.meter.answered(size, elapsed_ms, self.hints)
+        self._speed.add(self._clock.monotonic(), size=size)
+
+    async def progress(self, known: dict[str, int]) -> dict[str, Any]:
+        """``known`` = done, total, bytes_done, bytes_total of the driver, with what is left in
+        bytes (estimated once a turn), the moving speed and the time left."""
+        if self._bytes_left is None:
+            left = (await self._backlog(self._clock.now()))[1]
+            self._bytes_left = known["bytes_done"] + left
+        items, size = self._speed.per_second(self._clock.monotonic())
+        done, bytes_done = known["done"], known["bytes_done"]
+        total, bytes_total = max(known["total"], done), max(self._bytes_left, bytes_done)
+        left_ms = ms_left(total - done, items, bytes_total - bytes_done, size)
+        return {
+            **known,
+            "total": total,
+            "bytes_total": bytes_total,
+            "items_per_s": round(items, 2),
+            "bytes_per_s": round(size),
+            "ms_left": left_ms,
+        }
 
     async def slot_to_keep(self) -> str | None:
         """After a whole turn: the memory with the schedule's time noted, None when there is nothing

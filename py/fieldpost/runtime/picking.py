@@ -47,17 +47,21 @@ class Picker:
         """The next batch: texts together, or one item whose attachments follow. Empty when nothing
         is ready, or nothing may be sent any more."""
         driver, pacing = self._driver, self._driver.pacing
-        while True:
-            if await pacing.stopped(by_hand=pacing.turn.by_hand) is not None:
-                return []
-            driver.paused = pacing.settings.pause_of(driver.destination.lane)
-            if driver.paused is not None:
-                return []
+        while await self.may_go_on():
             declared = driver.destination.declaration
             limit = max(1, min(state.batch, declared.batch_items, pacing.batch_items))
             rows = await self._chosen(limit)
             if not await self._park(rows):
                 return _cut(rows, declared.batch_bytes)
+        return []
+
+    async def may_go_on(self) -> bool:
+        """False once a window, a costly network or a pause, of any context, stops the lane."""
+        driver, pacing = self._driver, self._driver.pacing
+        if await pacing.stopped(by_hand=pacing.turn.by_hand, begun=True) is not None:
+            return False
+        driver.paused = pacing.settings.pause_of(driver.destination.lane)
+        return driver.paused is None
 
     async def _chosen(self, limit: int) -> list[Stored]:
         """Texts, or else files, in the order to send them; at most ``limit``."""

@@ -148,6 +148,8 @@ class Queue(Controls):
         lane = await self._driver.lane_state()
         counts = {str(s): counters.get(f"state:{s}", 0) for s in State}
         progress, trouble = self._driver.progress, self._loop.trouble
+        pacing = self._driver.pacing
+        held = await pacing.held() if counters.get("open") and progress is None else None
         return {
             "counts": counts,
             "inbox": counters.get("inbox", 0),
@@ -156,7 +158,9 @@ class Queue(Controls):
             "sent": counts[State.COMPLETED],
             "revision": counters.get("revision", 0),
             "syncing": progress is not None,
-            "progress": asdict(progress) if progress is not None else None,
+            "progress": await pacing.progress(asdict(progress)) if progress is not None else None,
+            "held": asdict(held) if held is not None else None,
+            "network": pacing.network(),
             "connection": self._connection(lane.contact),
             "connection_text": lane.text,
             "paused": self._driver.paused,
