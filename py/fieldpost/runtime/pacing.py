@@ -33,6 +33,7 @@ _FRESH_MS = 1_000
 _SAMPLE = 50
 _SENT = frozenset({State.COMPLETED, State.HANDED_OVER})
 _WAITING = (State.PENDING, State.UNKNOWN)
+_UNDER_WAY = (*_WAITING, State.IN_PROGRESS)
 
 
 @dataclass(slots=True)
@@ -163,17 +164,17 @@ class Pacing:
             waiting=waiting,
         )
 
-    async def _backlog(self, now: int) -> tuple[int, int]:
+    async def _backlog(self, now: int, states: Sequence[State] = _WAITING) -> tuple[int, int]:
         """Age of the oldest waiting item (ms) and the bytes that wait: exact for short queues,
         extrapolated from the oldest rows for long ones."""
-        page = await self._store.page(_WAITING, limit=_SAMPLE)
+        page = await self._store.page(states, limit=_SAMPLE)
         rows = [row.item for row in page.rows]
         if not rows:
             return 0, 0
         size = sum(item.size for item in rows)
         if page.next is not None:
             counters = await self._store.counters()
-            count = sum(counters.get(f"state:{state}", 0) for state in _WAITING)
+            count = sum(counters.get(f"state:{state}", 0) for state in states)
             size = size * max(count, len(rows)) // len(rows)
         return max(now - rows[0].created_at, 0), size
 
@@ -308,7 +309,7 @@ class Pacing:
         """``known`` = done, total, bytes_done, bytes_total of the driver, with what is left in
         bytes (estimated once a turn), the moving speed and the time left."""
         if self._bytes_left is None:
-            left = (await self._backlog(self._clock.now()))[1]
+            left = (await self._backlog(self._clock.now(), _UNDER_WAY))[1]
             self._bytes_left = known["bytes_done"] + left
         items, size = self._speed.per_second(self._clock.monotonic())
         done, bytes_done = known["done"], known["bytes_done"]
