@@ -506,7 +506,8 @@ async def test_progress_tells_speed_and_time_left() -> None:
             return response
 
     made.gateway.__class__ = Watching
-    size = [(await made.queue.get(await add(made))).size for _ in range(20)][0]
+    ids = [await add(made) for _ in range(20)]
+    size = (await made.queue.get(ids[0])).size
     await made.queue.sync()
     assert [p["done"] for p in seen] == list(range(20))
     last = seen[-1]

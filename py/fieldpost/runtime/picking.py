@@ -1,7 +1,7 @@
 """The next batch: which ready rows, in which order, as the strategy and ageing say.
 
-Reads: one for what fits into a batch; three more at most where more is ready than fits. None of
-them grows with the queue.
+By priority, the default, one read is enough; another strategy, or old rows, take three more at most
+(keys of the index, first rows, the chosen ones). None of them grows with the queue.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from fieldpost.engine.scheduling import (
     Seen,
     choose,
     is_old,
+    is_overdue,
     is_text,
     texts_or_files,
 )
@@ -37,11 +38,12 @@ _PARKED_MS_MAX = DELAY_MS_MAX // 2
 
 
 class Picker:
-    """Chooses for one driver. Remembers only when it last looked for old rows."""
+    """Chooses for one driver. Remembers only when it looked for old rows, and if there were any."""
 
     def __init__(self, driver: Driver):
         self._driver = driver
         self._look_at: float = 0
+        self._old = False
 
     async def next_rows(self, state: LaneState) -> list[Stored]:
         """The next batch: texts together, or one item whose attachments follow. Empty when nothing
@@ -69,37 +71,47 @@ class Picker:
         store, lane = driver.host.store, driver.destination.lane
         now, draw = driver.host.clock.now(), driver.host.entropy.fraction
         rule = driver.pacing.rule(now)
-        rows = await store.ready(lane, limit, PARTS)
-        if len(rows) < limit:  # that is all there is
-            keys = [_key(row.item) for row in rows]
-            seen = {row.item.id: _seen(row.item) for row in rows}
-            return _in_order(rows, choose(keys, seen, rule, limit, now, draw))
-        if rule.strategy == "priority" and not await self._old_ones(rule, now):
-            return rows
-        keys = await store.ready_keys(lane, limit)
-        seen = await self._seen(_heads(keys))
-        old = {key.level for key in _heads(keys) if is_old(seen.get(key.id, Seen(now)), rule, now)}
+        if rule.strategy == "priority":  # in the order of the index, but for what is old
+            rows = await store.ready(lane, limit, PARTS)
+            if len(rows) < limit:  # that is all there is
+                keys = [_key(row.item) for row in rows]
+                seen = {row.item.id: _seen(row.item) for row in rows}
+                return _in_order(rows, choose(keys, seen, rule, limit, now, draw))
+            if not self._old and not await self._finds_old(rule, now):
+                return rows
+        keys = texts_or_files(await store.ready_keys(lane, limit))
+        heads = {key: key.id for key in _heads(keys)}
+        seen = await self._seen(heads.values())
+        old = {k.level for k, id_ in heads.items() if id_ in seen and is_old(seen[id_], rule, now)}
+        self._old = bool(old)
+        opened: dict[str, Stored] = {}
         if old:  # how far down the age goes: the oldest of those levels, as many as fit
             oldest = sorted((k for k in keys if k.level in old), key=lambda key: key.sequence)
-            seen |= await self._seen(texts_or_files(oldest)[:limit])
+            overdue = any(is_overdue(row, rule, now) for row in seen.values())
+            # What is overdue is taken, so it is read whole at once.
+            rows = await store.get([key.id for key in oldest[:limit]], PARTS if overdue else ())
+            seen |= {row.item.id: _seen(row.item) for row in rows}
+            opened = {row.item.id: row for row in rows if overdue}
         if rule.strategy == "lifo":
             keys += await store.ready_keys(lane, limit, newest_first=True)
         chosen = choose(keys, seen, rule, limit, now, draw)
-        rows = await store.get([key.id for key in chosen], PARTS)
+        rest = await store.get([key.id for key in chosen if key.id not in opened], PARTS)
+        opened |= {row.item.id: row for row in rest}
+        rows = [opened[key.id] for key in chosen if key.id in opened]
         return [row for row in rows if row.item.ready and row.item.lane == lane]
 
-    async def _old_ones(self, rule: Rule, now: int) -> bool:
-        """Whether a level's first row is old. Asked once in a while only, until one is."""
+    async def _finds_old(self, rule: Rule, now: int) -> bool:
+        """Whether a level's first row is old. Looked up once in a while only."""
         clock = self._driver.host.clock
         if clock.monotonic() < self._look_at:
             return False
         keys = await self._driver.host.store.ready_keys(self._driver.destination.lane, 1)
-        found = any(is_old(row, rule, now) for row in (await self._seen(keys)).values())
-        self._look_at = 0 if found else clock.monotonic() + _AGEING_EVERY_MS
-        return found
+        self._look_at = clock.monotonic() + _AGEING_EVERY_MS
+        seen = await self._seen(key.id for key in keys)
+        return any(is_old(row, rule, now) for row in seen.values())
 
-    async def _seen(self, keys: Iterable[ReadyKey]) -> dict[str, Seen]:
-        rows = await self._driver.host.store.get([key.id for key in keys])
+    async def _seen(self, ids: Iterable[str]) -> dict[str, Seen]:
+        rows = await self._driver.host.store.get(list(ids))
         return {row.item.id: _seen(row.item) for row in rows}
 
     async def _park(self, rows: Sequence[Stored]) -> bool:

@@ -12,7 +12,7 @@ class FakeSurroundings:
     """``offsets``: (from UTC ms, offset in ms), ascending; the clocks change at each."""
 
     offsets: list[tuple[int, int]] = field(default_factory=list)
-    network: Hints = Hints()
+    network: Hints = field(default_factory=Hints)
 
     def utc_offset_ms(self, at: int) -> int:
         return next((offset for since, offset in reversed(self.offsets) if at >= since), 0)
