@@ -90,6 +90,9 @@ def test_the_meter_learns_from_our_own_requests() -> None:
     meter.answered(700, 60, nothing)
     assert meter.quality(nothing) == "good"
     assert meter.stability == pytest.approx(1 / 5)
+    for _ in range(20):  # large batches alone say nothing of the latency that is known better
+        meter.answered(100_000, 350, nothing)
+    assert meter.latency_ms(nothing) == 60
     for _ in range(200):
         meter.answered(700, 60, nothing)
     assert meter.stability == 1  # of the last 100 only

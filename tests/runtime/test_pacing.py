@@ -101,7 +101,7 @@ async def test_a_switch_takes_effect_at_the_next_claim_also_from_another_context
         async def send(self, request: Request) -> Response:
             if request.url.endswith("/operations") and not self.inbox:
                 await other.configure(strategy="lifo")
-                made.queue._loop._heard({"type": "changed", "revision": 1})
+                made.queue._loop._heard({"type": "changed", "revision": -1})
             return await Narrow.send(self, request)
 
     made.gateway.__class__ = Switching
@@ -262,7 +262,7 @@ async def test_a_pause_of_another_context_stops_a_long_file_between_two_parts() 
         async def send_part(self, request: Request, attachment_id: str, n: int) -> Response:
             if n == 2:
                 await other.pause("enough")
-                made.queue._loop._heard({"type": "changed", "revision": 1})
+                made.queue._loop._heard({"type": "changed", "revision": -1})
             return await FakeGateway.send_part(self, request, attachment_id, n)
 
     made.gateway.__class__ = Pausing
@@ -306,6 +306,33 @@ async def test_batched_waits_for_others_and_says_so() -> None:
     more.append(await add(made))
     await turn(made)
     assert made.gateway.inbox == [first, *more]
+
+
+async def test_an_own_date_is_told_before_what_holds_the_lane() -> None:
+    made = world()
+    await made.queue.configure(sync="batched")
+    item = await add(made, not_before=TUESDAY_NOON + HOUR)
+    other = await add(made)
+    assert await why(made, item) == "To be sent in 1 hour."
+    rows = (await made.queue.list())["rows"]
+    assert [row["why"][:15] for row in rows if row["id"] == other] == ["Waits for more "]
+    await made.queue.sync()
+    assert made.gateway.inbox == [other]
+    assert (await made.queue.list("sent"))["rows"][0]["why"] == ""
+
+
+async def test_a_paused_loop_wakes_when_another_context_resumes() -> None:
+    made = world()
+    other = made.open("other tab")
+    await made.queue.pause()
+    await turn(made)
+    made.queue._loop._wake.clear()
+    await other.resume()
+    made.queue._loop._heard({"type": "changed", "revision": other._committer.revision})
+    assert made.queue._loop._wake.is_set()
+    item = await add(made)
+    await turn(made)
+    assert made.gateway.inbox == [item]
 
 
 async def test_batched_sends_urgent_work_at_once_and_all_of_it_by_hand() -> None:

@@ -53,12 +53,12 @@ def why(item: Item, lane: str, now: int) -> str:
         return ""
     if lane in LANE_TEXT:
         return LANE_TEXT[lane]
-    if lane.endswith(".") and (item.step == 0 or not item.ready):
-        return lane
     wait = max(item.due_at or 0, item.not_before or 0) - now
     if not item.ready and wait > 0:
         what = f"{_tried(item)} Next try" if item.due_at else "To be sent"
         return f"{what} in {duration(wait)}."
+    if lane.endswith("."):
+        return lane
     if item.step > 0:
         sent = sum(a.acked for a in item.attachments)
         return f"{sent} of {sum(a.parts for a in item.attachments)} parts of its files are sent."

@@ -81,7 +81,8 @@ class Meter:
     """The latest requests of this context. Not durable: a network is another one after a while."""
 
     def __init__(self) -> None:
-        self._elapsed: deque[float] = deque(maxlen=_RECENT)
+        self._small: deque[float] = deque(maxlen=_RECENT)
+        self._large: deque[float] = deque(maxlen=_RECENT)
         self._mbps: deque[float] = deque(maxlen=_RECENT)
         self._qualities: deque[tuple[str | None, Quality]] = deque(maxlen=_SAMPLES)
         self._cut = False
@@ -91,8 +92,10 @@ class Meter:
     def answered(self, size: int, elapsed_ms: float, hints: Hints) -> None:
         """A request of ``size`` bytes, body and answer, was answered."""
         self._cut, self.response_ms = False, elapsed_ms
-        self._elapsed.append(elapsed_ms)
-        if size >= TRANSFER_BYTES:
+        if size < TRANSFER_BYTES:
+            self._small.append(elapsed_ms)
+        else:
+            self._large.append(elapsed_ms)
             self._mbps.append(size * 8 / 1_000 / max(elapsed_ms, 1))
         self._sample(hints)
 
@@ -104,8 +107,9 @@ class Meter:
         self._qualities.append((hints.type, self.quality(hints)))
 
     def latency_ms(self, hints: Hints) -> float | None:
-        """The shortest of the latest: the time a server works counts for no network."""
-        return min(self._elapsed, default=hints.rtt_ms)
+        """The shortest of the latest small requests, for want of those of the large ones: the time
+        a server works counts for no network."""
+        return min(self._small or self._large, default=hints.rtt_ms)
 
     def mbps(self, hints: Hints) -> float | None:
         """The fastest of the latest transfers, for the same reason."""

@@ -119,8 +119,11 @@ class SyncLoop:
 
     def _heard(self, message: dict[str, Any]) -> None:
         """Another context changed something: perhaps a setting, perhaps a pause."""
-        if message.get("type") == "changed":
+        mine = self._driver.committer.revision
+        if message.get("type") == "changed" and message.get("revision") != mine:
             self._driver.pacing.forget()
+            if self._driver.paused is not None:
+                self.nudge(adopt=False)  # perhaps it was just resumed
 
     def _link_changed(self, online: bool) -> None:
         if online:

@@ -226,7 +226,7 @@ class Pacing:
 
     def why(self, item: Item, now: int) -> str | None:
         """A sentence that is about this item only, None when there is none."""
-        parked, until = self.parked_until(item, now)
+        parked, until = self.parked_until(item, now) if item.state in _WAITING else (False, None)
         return pacing.in_window(until, self.offset) if parked else None
 
     # --- turns -----------------------------------------------------------------------------------

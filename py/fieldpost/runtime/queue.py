@@ -131,16 +131,16 @@ class Queue(Controls):
             parts=("head",),
         )
         lane, now = await self._lane_word(), self._host.clock.now()
-        why = self._driver.pacing.why
-        rows = [views.row(stored, why(stored.item, now) or lane, now) for stored in page.rows]
+        own = self._driver.pacing.why
+        rows = [views.row(stored, lane, now, own(stored.item, now)) for stored in page.rows]
         return {"rows": rows, "next": page.next}
 
     async def detail(self, item_id: str) -> dict[str, Any]:
         """One row with payload, attachments and the timeline of attempts. Raises `ItemNotFound`."""
         stored = await self._stored(item_id, ("head", "body", "history"))
         lane, now = await self._lane_word(), self._host.clock.now()
-        lane = self._driver.pacing.why(stored.item, now) or lane
-        return await views.detail(self._host.store, stored, lane, now)
+        own = self._driver.pacing.why(stored.item, now)
+        return await views.detail(self._host.store, stored, lane, now, own)
 
     async def status(self) -> dict[str, Any]:
         """Counts, connection, progress: one read of counters and one of the lane, O(1)."""

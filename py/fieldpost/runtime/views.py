@@ -43,7 +43,8 @@ def acts(item: Item) -> list[str]:
     return possible
 
 
-def row(stored: Stored, lane: str, now: int) -> dict[str, Any]:
+def row(stored: Stored, lane: str, now: int, own: str | None = None) -> dict[str, Any]:
+    """``own``: why this item in particular waits, where that is so."""
     item, head = stored.item, Head.load(stored.parts.get("head"))
     return {
         "id": item.id,
@@ -51,7 +52,7 @@ def row(stored: Stored, lane: str, now: int) -> dict[str, Any]:
         "title": head.title,
         "state": str(item.state),
         "state_text": state_text(item),
-        "why": why(item, lane, now),
+        "why": own or why(item, lane, now),
         "priority": item.priority,
         "created_at": item.created_at,
         "updated_at": item.updated_at,
@@ -68,12 +69,14 @@ def row(stored: Stored, lane: str, now: int) -> dict[str, Any]:
     }
 
 
-async def detail(store: Store, stored: Stored, lane: str, now: int) -> dict[str, Any]:
+async def detail(
+    store: Store, stored: Stored, lane: str, now: int, own: str | None = None
+) -> dict[str, Any]:
     """A row with its payload, attachments and timeline; ``stored`` has body and history opened."""
     manifests = {a.id: await store.manifest(a.id) for a in stored.item.attachments}
-    text = why(stored.item, lane, now)
+    text = own or why(stored.item, lane, now)
     return {
-        **row(stored, lane, now),
+        **row(stored, lane, now, own),
         "payload": _payload(stored.parts.get("body")),
         "attachments": [
             {
