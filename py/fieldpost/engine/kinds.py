@@ -18,7 +18,7 @@ from .model import PRIORITIES
 class Kind:
     """``required``: dotted payload fields that must be non-empty; ``choices``: allowed values;
     ``max_length``: characters; ``title``: the field that names an item in a list; ``priority_by``:
-    (field, value -> priority)."""
+    (field, value -> priority); ``droppable``: may be given up unsent under load (never assumed)."""
 
     name: str
     title: str
@@ -26,6 +26,7 @@ class Kind:
     choices: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     max_length: Mapping[str, int] = field(default_factory=dict)
     priority_by: tuple[str, Mapping[Any, int]] | None = None
+    droppable: bool = False
 
 
 SEVERITIES = ("low", "medium", "high", "critical")
@@ -76,6 +77,10 @@ class Kinds:
 
     def __contains__(self, name: str) -> bool:
         return name in self._kinds
+
+    def droppable(self, name: str) -> bool:
+        kind = self._kinds.get(name)
+        return kind is not None and kind.droppable
 
     def check(self, name: str, payload: Any) -> Kind:
         """The kind, or `InvalidItem` with one sentence for each wrong field."""

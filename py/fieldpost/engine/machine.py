@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from .errors import IllegalTransition
 from .model import Attachment, Item
 from .outcome import FINAL, RETRYABLE, Class, Outcome
-from .retry import RetryPolicy
+from .retry import DELAY_MS_MAX, RetryPolicy
 from .transitions import CLAIMABLE_STATES, Event, State, next_state
 
 
@@ -41,6 +41,8 @@ class Answered:
     outcome: Outcome
     policy: RetryPolicy
     fraction: float  # jitter, uniform in [0, 1)
+    age_ms: int = 0  # since the item's first try
+    spread_ms: int = 0  # a retry's extra wait: the lane's budget of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,18 @@ class Woken:
 
 
 @dataclass(frozen=True, slots=True)
+class Deferred:
+    """Put off for ``wait_ms`` so that more important items get through; it burns no try."""
+
+    wait_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Its kind was declared droppable and the load is too great for it. A person can revive it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Person:
     """A named act: cancel, revive, discard, restore."""
 
@@ -64,7 +78,17 @@ class Person:
     send_id: str | None = None  # a fresh key for a revived item
 
 
-Happening = Claimed | Released | Orphaned | Answered | PartAcknowledged | Woken | Person
+Happening = (
+    Claimed
+    | Released
+    | Orphaned
+    | Answered
+    | PartAcknowledged
+    | Woken
+    | Deferred
+    | Dropped
+    | Person
+)
 
 _PERSON_EVENTS = frozenset({Event.CANCEL, Event.REVIVE, Event.DISCARD, Event.RESTORE})
 
@@ -99,6 +123,12 @@ def step(item: Item, happening: Happening, now: int) -> Item:
             if item.state not in CLAIMABLE_STATES:
                 raise IllegalTransition(f"An item that is {item.state} does not wait for a time.")
             return item.changed(ready=True, due_at=None, updated_at=now)
+        case Deferred(wait_ms):
+            if item.state is not State.PENDING:
+                raise IllegalTransition(f"An item that is {item.state} cannot be put off.")
+            return item.changed(ready=False, due_at=now + wait_ms, updated_at=now)
+        case Dropped():
+            return _move(item, Event.EXPIRE, now, ready=False, due_at=None, error_code="QUEUE_SHED")
         case Person():
             return _person(item, happening, now)
 
@@ -142,6 +172,7 @@ def _lost(item: Item, happening: Answered, now: int, code: str) -> Item:
         return _freed(item, Event.LOSE, now, ready=True, error_code=code)
     used = item.attempts + 1
     delay = happening.policy.delay_ms(used, happening.fraction)
+    delay = min(delay + happening.spread_ms, DELAY_MS_MAX)
     return _freed(
         item, Event.LOSE, now, ready=False, due_at=now + delay, attempts=used, error_code=code
     )
@@ -151,9 +182,11 @@ def _retried(item: Item, happening: Answered, now: int, code: str) -> Item:
     if happening.outcome.lane:  # offline, signed out, server overloaded: burns no try
         return _freed(item, Event.RETRY, now, ready=True, error_code=code)
     used = item.attempts + 1
-    delay = happening.policy.decide(used, happening.fraction, happening.outcome.retry_after_ms)
+    asked = happening.outcome.retry_after_ms
+    delay = happening.policy.decide(used, happening.fraction, asked, happening.age_ms)
     if delay is None:
         return _freed(item, Event.GIVE_UP, now, ready=False, attempts=used, error_code=code)
+    delay = min(delay + happening.spread_ms, DELAY_MS_MAX)
     return _freed(
         item, Event.RETRY, now, ready=False, due_at=now + delay, attempts=used, error_code=code
     )

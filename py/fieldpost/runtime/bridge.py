@@ -25,6 +25,7 @@ _AS_THEY_ARE = (
     "rescue_in",
     "verify",
     "sign_in",
+    "breaker",
 )
 #: Acts on one item, answered with its detail afterwards.
 _ACTS = ("cancel", "retry", "discard", "restore")

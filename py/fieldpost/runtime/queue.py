@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from fieldpost.destinations.base import Destination
+from fieldpost.engine.breaker import Rules
 from fieldpost.engine.errors import ItemNotFound, StaleRevision
 from fieldpost.engine.kinds import Kinds, standard_kinds
 from fieldpost.engine.limits import ORPHAN_AGE_MS, STEAL_AFTER_MS
@@ -17,19 +18,20 @@ from fieldpost.engine.model import Item, Stored
 from fieldpost.engine.record import history_with
 from fieldpost.engine.retry import PRESETS, RetryPolicy
 from fieldpost.engine.transitions import OPEN_STATES, Event, State
-from fieldpost.ports import NoAnswer, Put, Refused
+from fieldpost.ports import Put, Refused
 from fieldpost.security.journal import Verifier
 
 from . import views
 from .adopt import Intake
+from .catalogue import CATALOGUE, refresh
 from .committer import Change, Committer, Write
+from .contact import by_hand, health
 from .device import TOKEN
 from .driver import Driver, Host
 from .loop import SyncLoop
 from .rescue import Rescue, RescueBox
 
 _PAUSE = ("pause", "all")
-_CATALOGUE = ("catalogue", "gateway")
 _JOURNAL_PAGE = 500
 _ROWS_MAX = 200
 
@@ -51,13 +53,17 @@ class Queue:
         rescue_box: RescueBox | None = None,
         on_close: Callable[[], Awaitable[None]] | None = None,
         steal_after_ms: int = STEAL_AFTER_MS,
+        breaker: Rules | None = None,
     ):
         self._on_close = on_close
         self._host = host
         self._destination = destination
         self.kinds = kinds or standard_kinds()
         self._committer = Committer(host.store, host.clock, host.entropy, owner)
-        self._driver = Driver(host, self._committer, destination, policy, owner, steal_after_ms)
+        self._driver = Driver(
+            host, self._committer, destination, policy, owner, steal_after_ms, breaker
+        )
+        self._driver.droppable = self.kinds.droppable
         self._intake = Intake(
             host.store, self._committer, host.clock, host.entropy, self.kinds, destination.lane
         )
@@ -155,8 +161,9 @@ class Queue:
             "revision": counters.get("revision", 0),
             "syncing": progress is not None,
             "progress": asdict(progress) if progress is not None else None,
-            "connection": self._connection(lane.contact),
-            "connection_text": lane.text,
+            "connection": self._connection(lane.word),
+            "connection_text": lane.words,
+            "lane": health(self._driver, lane, counters),
             "paused": self._driver.paused,
             "leader": self._driver.leading,
             "next_try_at": (
@@ -197,6 +204,13 @@ class Queue:
         self._driver.paused = None
         await self._committer.commit(Change(side={_PAUSE: None}, note="resume"))
         self._changed(ask_now=True)
+
+    async def breaker(self, action: str) -> dict[str, Any]:
+        """``force_open`` (nothing is sent, not even by hand), ``force_close`` or ``reset`` for the
+        lane; what ``status()["lane"]`` holds afterwards. Raises `InvalidItem`."""
+        after = await by_hand(self._driver, action)
+        self._changed(ask_now=True)
+        return after
 
     async def cancel(self, item_id: str, reason: str = "") -> Item:
         """Take an item back that has not been sent. Raises `IllegalTransition`, `StaleRevision`."""
@@ -244,21 +258,13 @@ class Queue:
     async def catalogue(self) -> dict[str, Any] | None:
         """Destinations, limits and required fields as last heard, also offline; None before
         that."""
-        text = await self._host.store.side(*_CATALOGUE)
+        text = await self._host.store.side(*CATALOGUE)
         return json.loads(text) if text else None
 
     async def refresh_catalogue(self) -> bool:
         """Ask the gateway for it; True when a new one was stored."""
-        if not self._host.link.online:
+        if not await refresh(self._host, self._destination, self._committer):
             return False
-        try:
-            response = await self._host.transport.send(self._destination.catalogue())
-        except NoAnswer:
-            return False
-        text = self._destination.read_catalogue(response)
-        if text is None or text == await self._host.store.side(*_CATALOGUE):
-            return False
-        await self._committer.commit(Change(side={_CATALOGUE: text}))
         self._announce()
         return True
 
@@ -337,7 +343,7 @@ class Queue:
     async def _lane_word(self) -> str:
         if self._driver.paused is not None:
             return "paused"
-        return self._connection((await self._driver.lane_state()).contact)
+        return self._connection((await self._driver.lane_state()).word)
 
     def _connection(self, contact: str) -> str:
         if not self._host.link.online:
