@@ -6,9 +6,10 @@ from __future__ import annotations
 import itertools
 import json
 import math
+from bisect import bisect_right
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fieldpost.engine import breaker as breakers
@@ -197,6 +198,7 @@ def test_a_shrunken_size_grows_back() -> None:
 # --- retries -------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)  # a shared machine is no measure of time
 @given(
     st.lists(
         st.tuples(st.integers(0, 5_000), st.integers(0, 100), st.integers(0, 100)), max_size=30
@@ -217,8 +219,9 @@ def test_retries_are_a_bounded_share_of_the_traffic(
             dues.append(now + 30_000 + budget.wait_ms)
             budget = budget.spent()
     allowed = 2 * BURST + RATIO * fresh_items + PER_SECOND * window / 1000 + 2
-    for start in dues:
-        assert sum(start <= due <= start + window for due in dues) <= allowed
+    dues.sort()
+    for place, start in enumerate(dues):
+        assert bisect_right(dues, start + window) - place <= allowed
 
 
 @given(st.lists(st.integers(NOW - 10**12, NOW + 10**12), max_size=50))

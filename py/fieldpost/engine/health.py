@@ -97,8 +97,7 @@ _Row = TypeVar("_Row")
 def admitted(rows: Sequence[_Row], priorities: Sequence[int], to: Reaction) -> list[_Row]:
     """Of rows in their order, those that may go together now: never none, or a lane on which
     nothing urgent waits would never find out that it is well again."""
-    most = to.limit(len(rows)) if to.items is not None else len(rows)
     if not to.urgent_only:
-        return list(rows[:most])
+        return list(rows[: to.items])
     urgent = [row for row, priority in zip(rows, priorities, strict=True) if priority >= URGENT]
-    return urgent[:most] or list(rows[:1])
+    return urgent[: to.items] or list(rows[:1])
