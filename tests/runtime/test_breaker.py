@@ -11,17 +11,21 @@ from time import perf_counter
 from typing import Any
 
 import pytest
-from tests.runtime.worlds import World
+from tests.runtime.worlds import DEVICE, World
 
+from fieldpost.destinations.gateway import GatewayDestination
 from fieldpost.engine.breaker import PRESETS as BREAKERS
 from fieldpost.engine.breaker import Breaker
-from fieldpost.engine.errors import InvalidItem
+from fieldpost.engine.errors import InvalidItem, QueueError
 from fieldpost.engine.kinds import Kind
 from fieldpost.engine.retry import RetryPolicy
 from fieldpost.engine.transitions import State
 from fieldpost.ports import NoAnswer, Request, Response
 from fieldpost.runtime.bridge import Bridge
+from fieldpost.runtime.driver import Host
 from fieldpost.runtime.lane import LaneState
+from fieldpost.runtime.queue import Queue
+from fieldpost.testing.crashing import Crash, Crasher
 from fieldpost.testing.fakes import FakeClock, FakeGateway, answers
 
 TICKET = {"summary": "Pump 3 is leaking", "severity": "high"}
@@ -208,6 +212,49 @@ async def test_known_failure_23_a_probe_that_never_returns_has_failed() -> None:
     await wait_out(world)
     await turn(world)
     assert len(world.gateway.inbox) == 1
+
+
+async def _recovering(world: World, crasher: Crasher) -> None:
+    """From an open breaker through its probes to the last item, or to the crash."""
+    host = Host(
+        crasher.wrap(world.store),
+        crasher.wrap(world.gateway),
+        world.clock,
+        world.entropy,
+        world.link,
+        world.tabs,
+    )
+    queue = Queue(host, GatewayDestination("https://post.example/", DEVICE), owner="doomed")
+    queue._loop._ask_now = False
+    for _ in range(3):
+        await queue._loop.turn()
+        world.clock.advance(2 * MINUTE)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+async def test_a_crash_at_every_await_of_a_recovery_strands_nothing(after: bool) -> None:
+    async def outage() -> tuple[World, list[str]]:
+        world, items = await started(5)
+        await until_open(world)
+        world.gateway.down = False
+        await wait_out(world)
+        return world, items
+
+    world, items = await outage()
+    dry = Crasher()
+    await _recovering(world, dry)
+    assert sorted(world.gateway.inbox) == sorted(items)
+    assert dry.calls > 20
+    for at in range(1, dry.calls + 1):
+        world, items = await outage()
+        with pytest.raises((Crash, QueueError)):
+            await _recovering(world, Crasher(at, after=after))
+        world.restart()
+        for _ in range(12):  # nobody asks: its own timer brings it back
+            await turn(world)
+            await wait_out(world)
+        assert sorted(world.gateway.inbox) == sorted(items), f"at call {at}"
+        assert (await world.queue.verify())["ok"]
 
 
 @pytest.mark.parametrize("jump", [-10 * YEAR, -5_000, 10 * YEAR])
