@@ -20,6 +20,7 @@ from fieldpost.engine.breaker import (
     SUCCESSES_BOUNDS,
     Breaker,
     Rules,
+    rules_of,
 )
 
 RULES = Rules()
@@ -344,3 +345,13 @@ def test_force_close_keeps_what_was_learnt_and_reset_does_not() -> None:
 def test_rules_out_of_bounds_are_refused_by_name(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Rules(**wrong)
+
+
+def test_rules_come_by_name_by_fields_or_as_they_are() -> None:
+    assert rules_of(None) == Rules()
+    assert rules_of("production") is PRESETS["production"]
+    custom = rules_of({"failures": 7, "wait_ms": 1_000})
+    assert rules_of(custom) is custom == Rules(7, wait_ms=1_000)
+    for wrong in ("prod", {"failure": 7}, {"failures": 99}):
+        with pytest.raises(ValueError, match="breaker"):
+            rules_of(wrong)

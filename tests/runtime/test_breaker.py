@@ -14,8 +14,7 @@ import pytest
 from tests.runtime.worlds import DEVICE, World
 
 from fieldpost.destinations.gateway import GatewayDestination
-from fieldpost.engine.breaker import PRESETS as BREAKERS
-from fieldpost.engine.breaker import Breaker
+from fieldpost.engine.breaker import Breaker, rules_of
 from fieldpost.engine.errors import InvalidItem, QueueError
 from fieldpost.engine.kinds import Kind
 from fieldpost.engine.retry import RetryPolicy
@@ -473,7 +472,7 @@ async def test_a_record_of_an_earlier_version_opens_and_one_of_now_opens_there()
 
 async def test_the_rules_are_the_callers() -> None:
     world, _ = await started()
-    world.queue._driver.rules = BREAKERS["redis"]
+    world.queue._driver.rules = rules_of("redis")
     assert await until_open(world) == 2
     assert (await lane(world))["closes_at"] == 10
 

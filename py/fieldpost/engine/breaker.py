@@ -15,7 +15,7 @@ is over (invariant 8).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
@@ -68,6 +68,24 @@ PRESETS: dict[str, Rules] = {
     "redis": Rules(2, 10, 15_000),
     "development": Rules(10, 2, 120_000),
 }
+
+
+def rules_of(value: str | Mapping[str, int] | Rules | None) -> Rules:
+    """A preset by name, custom rules by their fields, or rules as they are; None: the default.
+
+    Raises `ValueError` for a name or a field that does not exist and for values out of bounds.
+    """
+    if value is None or isinstance(value, Rules):
+        return value or PRESETS["default"]
+    if isinstance(value, str):
+        if value not in PRESETS:
+            raise ValueError(f"there is no breaker '{value}'; known: {', '.join(PRESETS)}")
+        return PRESETS[value]
+    unknown = sorted(set(value) - {f.name for f in fields(Rules)})
+    if unknown:
+        raise ValueError(f"breaker: there is no {', '.join(unknown)}")
+    return Rules(**value)
+
 
 #: One slot of the window: its start, requests, failures, ms that they took together.
 Slot = tuple[int, int, int, int]

@@ -48,12 +48,11 @@ class Figures:
 @dataclass(frozen=True, slots=True)
 class Reaction:
     """``items``: the most in one request, None = as learnt; ``share`` of the learnt size;
-    ``in_flight``: requests at once; ``urgent_only``: only priority >= `URGENT`, or one item alone;
+    ``urgent_only``: only priority >= `URGENT`, or one item alone;
     ``load`` (0 to 1): how hard the destination is pressed, for `batching.Size`."""
 
     items: int | None = None
     share: float = 1.0
-    in_flight: int = 1_000
     urgent_only: bool = False
     load: float = 0.0
 
@@ -65,9 +64,9 @@ class Reaction:
 
 _REACTIONS = {
     Health.HEALTHY: Reaction(),
-    Health.DEGRADED: Reaction(share=0.5, in_flight=1, load=0.8),
-    Health.CRITICAL: Reaction(items=10, share=0.5, in_flight=1, urgent_only=True, load=1.0),
-    Health.OFFLINE: Reaction(items=1, share=0.5, in_flight=0, urgent_only=True, load=1.0),
+    Health.DEGRADED: Reaction(share=0.5, load=0.8),
+    Health.CRITICAL: Reaction(items=10, share=0.5, urgent_only=True, load=1.0),
+    Health.OFFLINE: Reaction(items=1, share=0.5, urgent_only=True, load=1.0),
 }
 
 

@@ -4,10 +4,12 @@ its breaker."""
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from fieldpost.destinations.answers import dated
+from fieldpost.engine.breaker import CLOSED
 from fieldpost.engine.errors import InvalidItem
 from fieldpost.ports import NoAnswer
 
@@ -16,6 +18,8 @@ from .lane import ACTIONS, WORD, LaneState
 
 if TYPE_CHECKING:
     from .driver import Driver
+
+log = logging.getLogger("fieldpost")
 
 _LISTEN_EVERY_MS = 1_000
 
@@ -40,8 +44,16 @@ async def make_contact(driver: Driver, state: LaneState) -> LaneState:
     now, fraction = host.clock.now(), host.entropy.fraction()
     after = state.after(contact, now, fraction, took_ms=took_ms, question=True)
     if after != state:
+        note(driver.destination.lane, state, after)
         await driver.keep_lane(after)
     return after
+
+
+def note(lane: str, before: LaneState, after: LaneState) -> None:
+    """A line of the log when the breaker changed."""
+    if after.breaker.word != before.breaker.word:
+        level = logging.INFO if after.breaker.word == CLOSED else logging.WARNING
+        log.log(level, "lane %s: breaker %s", lane, after.breaker.word)
 
 
 async def told(driver: Driver, state: LaneState) -> LaneState:

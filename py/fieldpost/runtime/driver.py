@@ -8,16 +8,16 @@ remembers nothing that matters.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from fieldpost.destinations.base import Contact, Destination, Reading
-from fieldpost.engine.breaker import Rules
+from fieldpost.engine.breaker import Rules, rules_of
 from fieldpost.engine.limits import BEAT_EVERY_MS, LOCK_WAIT_MS, STEAL_AFTER_MS
 from fieldpost.engine.machine import Woken, step
 from fieldpost.engine.model import Stored
-from fieldpost.engine.retry import DELAY_MS_MAX, RetryPolicy
+from fieldpost.engine.retry import DELAY_MS_MAX, RetryPolicy, policy_of
 from fieldpost.ports import (
     Clock,
     Entropy,
@@ -34,15 +34,13 @@ from fieldpost.ports import (
 from . import lane as lanes
 from .asking import ask
 from .committer import Change, Committer, Write
-from .contact import listen, make_contact, told
+from .contact import listen, make_contact, note, told
 from .lane import LaneState
 from .pace import Load, chosen, learnt, load_of, paced
 from .parts import send_parts
 from .receipts import collect_receipts
 from .recover import recover
 from .settle import Claim, acknowledgeable, claim, outcomes_for, retries, settle
-
-log = logging.getLogger("fieldpost")
 
 _CLAIM_PARTS = ("head", "body", "intent", "history")
 _PAGE = 200
@@ -81,18 +79,18 @@ class Driver:
         host: Host,
         committer: Committer,
         destination: Destination,
-        policy: RetryPolicy,
+        policy: str | Mapping[str, Any] | RetryPolicy,
         owner: str,
         steal_after_ms: int = STEAL_AFTER_MS,
-        rules: Rules | None = None,
+        rules: str | Mapping[str, int] | Rules | None = None,
     ):
         self.host = host
         self.committer = committer
         self.destination = destination
-        self.policy = policy
+        self.policy = policy_of(policy)
         self.owner = owner
         self.steal_after_ms = steal_after_ms
-        self.rules = rules or Rules()
+        self.rules = rules_of(rules)
         #: Whether items of a kind may be given up under load; the queue tells.
         self.droppable: Callable[[str], bool] = lambda _kind: False
         #: When the drain last looked for a person's word, monotonic; None: it looks at once.
@@ -147,6 +145,7 @@ class Driver:
         stored = await self.lane_state()
         state = stored.lapsed(self.host.clock.now(), self.host.entropy.fraction())
         if state is not stored:
+            note(self.destination.lane, stored, state)
             await self.keep_lane(state)
         if state.held:
             return
@@ -304,10 +303,8 @@ class Driver:
     ) -> tuple[LaneState, list[Write]]:
         """The writes that an answer causes, and the lane after it."""
         now, fraction = self.host.clock.now(), self.host.entropy.fraction
-        before = state.breaker.word
-        state = state.after(reading.contact, now, fraction(), took_ms=took_ms)
-        if state.breaker.word != before:
-            log.info("lane %s: breaker %s", self.destination.lane, state.breaker.word)
+        before, state = state, state.after(reading.contact, now, fraction(), took_ms=took_ms)
+        note(self.destination.lane, before, state)
         items, most = [c.item for c in claims], self.destination.declaration.batch_items
         state = learnt(state, items, reading, self._load(state, took_ms), most=most)
         budget = state.budget.at_time(now).fresh(sum(c.item.attempt == 1 for c in claims))

@@ -99,7 +99,11 @@ class LaneState:
         if contact.ok:
             asked = question and self.breaker.mode == CLOSED
             breaker = self.breaker.reached() if asked else self.breaker.succeeded(now, took, rules)
-            return replace(self, contact="online", text="", known=True, failures=0, breaker=breaker)
+            # Back after whatever it was: not with everything at once (known failure 22).
+            back = self.contact not in ("online", "unproven")
+            size = self.size.restarted() if back else self.size
+            proven = replace(self, contact="online", text="", known=True, failures=0)
+            return replace(proven, breaker=breaker, size=size)
         failures = self.failures + 1
         pause = contact.pause_ms or None  # a pause of no time is none
         backoff = RECONNECT.delay_ms(failures, fraction)

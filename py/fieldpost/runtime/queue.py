@@ -16,7 +16,7 @@ from fieldpost.engine.limits import ORPHAN_AGE_MS, STEAL_AFTER_MS
 from fieldpost.engine.machine import Person, step
 from fieldpost.engine.model import Item, Stored
 from fieldpost.engine.record import history_with
-from fieldpost.engine.retry import PRESETS, RetryPolicy
+from fieldpost.engine.retry import RetryPolicy
 from fieldpost.engine.transitions import OPEN_STATES, Event, State
 from fieldpost.ports import Put, Refused
 from fieldpost.security.journal import Verifier
@@ -48,12 +48,12 @@ class Queue:
         destination: Destination,
         *,
         owner: str,
-        policy: RetryPolicy = PRESETS["itsm"],
+        policy: str | Mapping[str, Any] | RetryPolicy = "itsm",
         kinds: Kinds | None = None,
         rescue_box: RescueBox | None = None,
         on_close: Callable[[], Awaitable[None]] | None = None,
         steal_after_ms: int = STEAL_AFTER_MS,
-        breaker: Rules | None = None,
+        breaker: str | Mapping[str, int] | Rules | None = None,
     ):
         self._on_close = on_close
         self._host = host
