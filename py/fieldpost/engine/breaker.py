@@ -69,8 +69,11 @@ PRESETS: dict[str, Rules] = {
     "development": Rules(10, 2, 120_000),
 }
 
+#: As a caller may name rules (`rules_of`).
+RulesLike = str | Mapping[str, int] | Rules | None
 
-def rules_of(value: str | Mapping[str, int] | Rules | None) -> Rules:
+
+def rules_of(value: RulesLike) -> Rules:
     """A preset by name, custom rules by their fields, or rules as they are; None: the default.
 
     Raises `ValueError` for a name or a field that does not exist and for values out of bounds.

@@ -90,7 +90,11 @@ def _is_number(value: object, *, whole: bool) -> bool:
     return not isinstance(value, bool) and isinstance(value, int if whole else (int, float))
 
 
-def policy_of(value: str | Mapping[str, Any] | RetryPolicy) -> RetryPolicy:
+#: As a caller may name a policy (`policy_of`).
+PolicyLike = str | Mapping[str, Any] | RetryPolicy
+
+
+def policy_of(value: PolicyLike) -> RetryPolicy:
     """A preset by name, a custom policy by its fields, or a policy as it is.
 
     Raises `ValueError` for a name or a field that does not exist and for values out of bounds.

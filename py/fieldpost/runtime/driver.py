@@ -10,14 +10,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from fieldpost.destinations.base import Contact, Destination, Reading
-from fieldpost.engine.breaker import Rules, rules_of
+from fieldpost.engine.breaker import RulesLike, rules_of
 from fieldpost.engine.limits import BEAT_EVERY_MS, LOCK_WAIT_MS, STEAL_AFTER_MS
 from fieldpost.engine.machine import Woken, step
 from fieldpost.engine.model import Stored
-from fieldpost.engine.retry import DELAY_MS_MAX, RetryPolicy, policy_of
+from fieldpost.engine.retry import DELAY_MS_MAX, PolicyLike, policy_of
 from fieldpost.ports import (
     Clock,
     Entropy,
@@ -79,10 +78,10 @@ class Driver:
         host: Host,
         committer: Committer,
         destination: Destination,
-        policy: str | Mapping[str, Any] | RetryPolicy,
+        policy: PolicyLike,
         owner: str,
         steal_after_ms: int = STEAL_AFTER_MS,
-        rules: str | Mapping[str, int] | Rules | None = None,
+        rules: RulesLike = None,
     ):
         self.host = host
         self.committer = committer

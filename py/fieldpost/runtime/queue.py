@@ -9,14 +9,14 @@ from dataclasses import asdict
 from typing import Any
 
 from fieldpost.destinations.base import Destination
-from fieldpost.engine.breaker import Rules
+from fieldpost.engine.breaker import RulesLike
 from fieldpost.engine.errors import ItemNotFound, StaleRevision
 from fieldpost.engine.kinds import Kinds, standard_kinds
 from fieldpost.engine.limits import ORPHAN_AGE_MS, STEAL_AFTER_MS
 from fieldpost.engine.machine import Person, step
 from fieldpost.engine.model import Item, Stored
 from fieldpost.engine.record import history_with
-from fieldpost.engine.retry import RetryPolicy
+from fieldpost.engine.retry import PolicyLike
 from fieldpost.engine.transitions import OPEN_STATES, Event, State
 from fieldpost.ports import Put, Refused
 from fieldpost.security.journal import Verifier
@@ -48,12 +48,12 @@ class Queue:
         destination: Destination,
         *,
         owner: str,
-        policy: str | Mapping[str, Any] | RetryPolicy = "itsm",
+        policy: PolicyLike = "itsm",
         kinds: Kinds | None = None,
         rescue_box: RescueBox | None = None,
         on_close: Callable[[], Awaitable[None]] | None = None,
         steal_after_ms: int = STEAL_AFTER_MS,
-        breaker: str | Mapping[str, int] | Rules | None = None,
+        breaker: RulesLike = None,
     ):
         self._on_close = on_close
         self._host = host

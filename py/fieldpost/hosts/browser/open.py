@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from urllib.parse import urljoin
 
 from fieldpost.destinations.gateway import GatewayDestination
+from fieldpost.engine.breaker import RulesLike, rules_of
 from fieldpost.engine.errors import InvalidItem
 from fieldpost.engine.limits import STEAL_AFTER_MS
-from fieldpost.engine.retry import PRESETS, RetryPolicy
+from fieldpost.engine.retry import PolicyLike, policy_of
 from fieldpost.runtime.bridge import Bridge
 from fieldpost.runtime.device import device_id, device_token
 from fieldpost.runtime.driver import Host
@@ -38,7 +39,8 @@ async def open_queue(
     *,
     name: str = "fieldpost",
     token: str | None = None,
-    policy: RetryPolicy = PRESETS["itsm"],
+    policy: PolicyLike = "itsm",
+    breaker: RulesLike = None,
     steal_after_ms: int = STEAL_AFTER_MS,
 ) -> Queue:
     """A queue in the IndexedDB database ``name``, not started.
@@ -46,9 +48,10 @@ async def open_queue(
     ``gateway``: its base URL, relative to the page where this context knows the page's address.
     ``steal_after_ms``: how long a tab that holds the drain lock may stand still before another one
     takes it over.
+    ``policy``, ``breaker``: presets by name, or fields of one's own (`ValueError` out of bounds).
     Raises `StorageMissing`, `StorageBlocked`, `InsecureContext`, `SchemaTooNew`, `InvalidItem`.
     """
-    return (await _open(gateway, name, token, policy, steal_after_ms)).queue
+    return (await _open(gateway, name, token, policy, breaker, steal_after_ms)).queue
 
 
 async def serve(
@@ -56,19 +59,26 @@ async def serve(
     *,
     name: str = "fieldpost",
     token: str | None = None,
-    policy: RetryPolicy = PRESETS["itsm"],
+    policy: PolicyLike = "itsm",
+    breaker: RulesLike = None,
     steal_after_ms: int = STEAL_AFTER_MS,
 ) -> Call:
     """For a worker: open and start a queue, and give the one function a page calls
     (`Bridge.call`). Arguments and errors are those of `open_queue`."""
-    opened = await _open(gateway, name, token, policy, steal_after_ms)
+    opened = await _open(gateway, name, token, policy, breaker, steal_after_ms)
     await opened.queue.start()
     return Bridge(opened.queue, opened.link.report).call
 
 
 async def _open(
-    gateway: str, name: str, token: str | None, policy: RetryPolicy, steal_after_ms: int
+    gateway: str,
+    name: str,
+    token: str | None,
+    policy: PolicyLike,
+    breaker: RulesLike,
+    steal_after_ms: int,
 ) -> Opened:
+    policy, breaker = policy_of(policy), rules_of(breaker)  # before anything is open
     url = _absolute(gateway)
     device = await Device.open(name)
     store, clock, entropy = IndexedDBStore(device), BrowserClock(), BrowserEntropy()
@@ -86,6 +96,7 @@ async def _open(
         destination,
         owner="worker",
         policy=policy,
+        breaker=breaker,
         rescue_box=BrowserRescueBox(device),
         on_close=close,
         steal_after_ms=steal_after_ms,

@@ -8,7 +8,8 @@ from pathlib import Path
 import httpx
 
 from fieldpost.destinations.gateway import GatewayDestination
-from fieldpost.engine.retry import PRESETS, RetryPolicy
+from fieldpost.engine.breaker import RulesLike, rules_of
+from fieldpost.engine.retry import PolicyLike, policy_of
 from fieldpost.ports import Store
 from fieldpost.runtime.device import device_id, device_token
 from fieldpost.runtime.driver import Host
@@ -27,15 +28,19 @@ async def open_queue(
     *,
     path: str | Path | None = None,
     token: str | None = None,
-    policy: RetryPolicy = PRESETS["itsm"],
+    policy: PolicyLike = "itsm",
+    breaker: RulesLike = None,
     client: httpx.AsyncClient | None = None,
 ) -> Queue:
     """A queue that delivers to ``gateway`` (its base URL). Not started: use ``async with``.
 
     ``path``: a folder (made with mode 0700) for ``queue.db`` and ``keys.json``; None keeps all in
-    memory, and then nothing survives the process. ``token``: this device's bearer token. Raises
-    `DatabaseError`, `SchemaTooNew`, `EncryptionError` (a key file that others can read).
+    memory, and then nothing survives the process. ``token``: this device's bearer token.
+    ``policy``, ``breaker``: presets by name, or fields of one's own. Raises `DatabaseError`,
+    `SchemaTooNew`, `EncryptionError` (a key file that others can read), `ValueError` for a policy
+    or a breaker out of bounds.
     """
+    policy, breaker = policy_of(policy), rules_of(breaker)  # before anything is open
     folder = None if path is None else Path(path)
     store: Store
     if folder is None:
@@ -55,6 +60,7 @@ async def open_queue(
         destination,
         owner=f"process-{os.getpid()}",
         policy=policy,
+        breaker=breaker,
         rescue_box=None if folder is None else RescueFiles(store, folder),
         on_close=transport.close,
     )
