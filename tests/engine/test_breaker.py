@@ -214,6 +214,7 @@ def test_a_probe_that_never_returns_has_failed() -> None:
     lost = breaker.lapsed(probed + RULES.probe_ms, 0.5, RULES)
     assert lost.mode == OPEN
     assert lost.wait_ms(probed + RULES.probe_ms, RULES) == 2 * MINUTE
+    assert breaker.lapsed(probed - HOUR, 0.5, RULES).mode == OPEN  # the clock was set back
 
 
 def test_asking_ahead_of_time_in_vain_does_not_lengthen_the_wait() -> None:

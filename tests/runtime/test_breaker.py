@@ -106,8 +106,10 @@ async def test_a_short_outage_keeps_nobody_waiting() -> None:
     assert health["breaker"] == "closed"
     assert health["next_probe_at"] - world.clock.now() <= 1_200
     await wait_out(world)
+    items = await world.queue.enqueue_many("ticket", [TICKET] * 30)
     await turn(world)
-    assert world.gateway.inbox == [item]
+    assert world.gateway.inbox == [item, *(i.id for i in items)]
+    assert batches(world)[:5] == [1, 1, 2, 4, 8]  # the first got no answer
 
 
 async def test_it_reacts_within_100_ms() -> None:
@@ -211,6 +213,53 @@ async def test_known_failure_23_a_probe_that_never_returns_has_failed() -> None:
     await wait_out(world)
     await turn(world)
     assert len(world.gateway.inbox) == 1
+
+
+async def test_a_batch_that_is_a_probe_is_durable_with_its_deadline_before_it_leaves() -> None:
+    seen: list[Any] = []
+
+    class Gateway(FakeGateway):
+        async def send(self, request: Request) -> Response:
+            record = json.loads(await self.store.side("lane", "gateway") or "{}")
+            seen.append((request.url.rpartition("/")[2], record.get("breaker", {}).get("probes")))
+            return await FakeGateway.send(self, request)
+
+    world = still(gateway=Gateway())
+    await world.queue.enqueue_many("ticket", [TICKET] * 3)
+    await until_open(world)
+    await wait_out(world)
+    world.gateway.down = False
+    seen.clear()
+    await turn(world)
+    deadline = [world.clock.now() + 40_000]
+    assert seen == [
+        ("healthz", deadline),
+        ("operations", deadline),
+        ("operations", deadline),
+        *seen[3:],
+    ]
+    assert (await lane(world))["breaker"] == "closed"
+
+
+async def test_a_probe_whose_item_somebody_took_meanwhile_is_not_waited_for() -> None:
+    world, (item,) = await started()
+    await until_open(world)
+    await wait_out(world)
+    world.gateway.down = False
+    other, ready = world.open("another tab"), world.store.ready
+
+    async def ready_then_cancelled(*args: Any) -> Any:
+        rows = await ready(*args)
+        if rows:
+            await other.cancel(item)
+        return rows
+
+    world.store.ready = ready_then_cancelled
+    await turn(world)
+    state = await world.queue._driver.lane_state()
+    assert state.breaker.mode == "half_open"
+    assert state.breaker.probes == ()
+    assert world.gateway.inbox == []
 
 
 async def _recovering(world: World, crasher: Crasher) -> None:
@@ -370,6 +419,10 @@ async def test_a_server_that_is_there_but_fails_every_item_is_left_alone_too() -
     world, _ = await started(3)
     world.gateway.faults = [answers(503, b"down") for _ in range(1_000)]
     posts = []
+    while (await lane(world))["breaker"] == "closed":
+        await turn(world)
+        await wait_out(world)
+    assert len(batches(world)) == 5  # the good answers between them took nothing off
     for _ in range(240):  # two hours of turns
         await turn(world)
         world.clock.advance(30_000)
@@ -399,6 +452,10 @@ async def test_forced_open_nothing_is_sent_by_anyone_until_it_is_closed() -> Non
     await world.queue.sync()
     assert world.gateway.inbox == [item]
     assert (await world.queue.verify())["ok"]
+    await world.queue.enqueue("ticket", TICKET)
+    await until_open(world)
+    world.restart()
+    assert (await lane(world))["breaker"] == "open"  # the word was followed once, not for ever
 
 
 async def test_a_word_said_while_a_drain_is_under_way_is_not_written_over() -> None:
@@ -421,6 +478,23 @@ async def test_a_word_said_while_a_drain_is_under_way_is_not_written_over() -> N
     await other.breaker("reset")
     await world.queue.sync()
     assert len(world.gateway.inbox) == 250
+
+
+async def test_forced_open_stops_between_two_parts_of_a_file() -> None:
+    class Gateway(FakeGateway):
+        async def send_part(self, request: Request, attachment_id: str, n: int) -> Response:
+            if n == 2:
+                await world.queue.breaker("force_open")
+            return await FakeGateway.send_part(self, request, attachment_id, n)
+
+    world = still(gateway=Gateway())
+    attachment = await world.attach(parts=5)
+    item = await world.queue.enqueue("ticket", TICKET, attachments=[attachment])
+    await world.queue.sync()
+    assert len(world.gateway.files[attachment["id"]]) == 2
+    await world.queue.breaker("force_close")
+    await world.queue.sync()
+    assert world.gateway.inbox == [item.id]
 
 
 async def test_reset_forgets_what_was_learnt() -> None:

@@ -119,7 +119,6 @@ class LaneState:
             text=contact.text,
             failures=failures,
             breaker=breaker,
-            size=self._size_with(breaker),
         )
 
     def probing(self, now: int) -> LaneState:
@@ -132,7 +131,7 @@ class LaneState:
         breaker = self.breaker.lapsed(now, fraction, self.rules)
         if breaker is self.breaker:
             return self
-        return replace(self, contact="unproven", breaker=breaker, size=self._size_with(breaker))
+        return replace(self, contact="unproven", breaker=breaker, size=self.size.restarted())
 
     def told(self, word: Mapping[str, str]) -> LaneState:
         """With a person's word on the breaker (``{"id", "action"}``), unless it was heard before.
@@ -147,11 +146,6 @@ class LaneState:
         if word["action"] == "reset":
             return replace(heard, failures=0, breaker=self.breaker.reset(), size=Size())
         return heard
-
-    def _size_with(self, breaker: Breaker) -> Size:
-        """An outage begins: what follows it begins small."""
-        opened = breaker.openings != self.breaker.openings
-        return self.size.restarted() if opened else self.size
 
     # --- what is read off it ---------------------------------------------------------------------
 
