@@ -7,7 +7,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fieldpost.engine.breaker import (
@@ -160,7 +160,6 @@ def test_openings_of_more_than_an_hour_ago_are_forgotten() -> None:
     assert opened(now + HOUR).wait_ms(now + HOUR, RULES) == 60_000
 
 
-@settings(deadline=None)  # a shared machine is no measure of time
 @given(happenings, rules, times)
 def test_known_failure_23_no_half_open_is_stuck_whatever_the_clock_does(
     events: list, rules: Rules, now: int
@@ -283,7 +282,6 @@ def test_fewer_than_ten_requests_teach_nothing() -> None:
     assert breaker.opens_at(RULES) == 5
 
 
-@settings(deadline=None)  # a shared machine is no measure of time
 @given(st.integers(1, 400), st.booleans())
 def test_thresholds_stay_within_bounds_however_long_it_goes(steps: int, good: bool) -> None:
     breaker, rules = Breaker(), PRESETS["default"]

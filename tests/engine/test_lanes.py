@@ -9,7 +9,7 @@ import math
 from bisect import bisect_right
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fieldpost.engine import breaker as breakers
@@ -198,7 +198,6 @@ def test_a_shrunken_size_grows_back() -> None:
 # --- retries -------------------------------------------------------------------------------------
 
 
-@settings(deadline=None)  # a shared machine is no measure of time
 @given(
     st.lists(
         st.tuples(st.integers(0, 5_000), st.integers(0, 100), st.integers(0, 100)), max_size=30
