@@ -41,7 +41,7 @@ rules = st.builds(
 #: What may happen, each with a clock that may have jumped anywhere.
 happenings = st.lists(
     st.tuples(
-        st.sampled_from(["probe", "good", "bad", "busy", "lapse", "reach", "withdraw"]),
+        st.sampled_from(["probe", "good", "bad", "busy", "lapse", "reach"]),
         times,
         fractions,
         st.integers(0, 60_000),
@@ -66,10 +66,8 @@ def after(breaker: Breaker, events: list, rules: Rules) -> Breaker:
                 breaker = breaker.paused(now, pause or 0)
             case "lapse":
                 breaker = breaker.lapsed(now, fraction, rules)
-            case "reach":
-                breaker = breaker.reached()
             case _:
-                breaker = breaker.withdrawn()
+                breaker = breaker.reached()
     return breaker
 
 
@@ -202,7 +200,6 @@ def test_half_open_lets_through_no_more_than_its_probes(events: list, rules: Rul
         assert breaker.wait_ms(NOW, rules) == 0
         breaker = breaker.probing(NOW, rules)
     assert breaker.wait_ms(NOW, rules) == rules.probe_ms
-    assert breaker.withdrawn().wait_ms(NOW, rules) == 0
 
 
 def test_a_probe_that_never_returns_has_failed() -> None:

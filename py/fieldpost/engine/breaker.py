@@ -158,10 +158,6 @@ class Breaker:
         probes = (*half.probes, now + rules.probe_ms)[-rules.probes :]
         return replace(half, probes=probes)
 
-    def withdrawn(self) -> Self:
-        """The probe that was announced last never left."""
-        return replace(self, probes=self.probes[:-1])
-
     def lapsed(self, now: int, fraction: float, rules: Rules) -> Self:
         """With probes that never returned counted as failed."""
         lost = [d for d in self.probes if not 0 < d - now <= rules.probe_ms]
