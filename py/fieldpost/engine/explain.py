@@ -30,6 +30,7 @@ LANE_TEXT = {
     "signed_out": "The server does not know this device. Enter its token under About.",
     "update_required": "The app must be updated first. Reload the page when it suits you.",
     "limited": "The server asks to wait a little.",
+    "held": "Sending to this server was stopped by hand.",
     "no_gateway": "There is no server at this address to send to. It stays saved on this device.",
     "paused": "Sending is paused.",
 }
@@ -82,6 +83,8 @@ def _waits(titles: Sequence[str]) -> str:
 
 
 def _tried(item: Item) -> str:
+    if not item.attempts:
+        return "It lets more urgent items go first."
     return f"Tried {item.attempts} {'time' if item.attempts == 1 else 'times'}."
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from .errors import IllegalTransition, OutcomeUnknown
 from .model import Attachment, Item
 from .outcome import FINAL, RETRYABLE, Class, Outcome
-from .retry import RetryPolicy
+from .retry import DELAY_MS_MAX, RetryPolicy
 from .transitions import CLAIMABLE_STATES, Event, State, next_state
 
 
@@ -41,6 +41,8 @@ class Answered:
     outcome: Outcome
     policy: RetryPolicy
     fraction: float  # jitter, uniform in [0, 1)
+    age_ms: int = 0  # since the item's first try
+    spread_ms: int = 0  # a retry's extra wait: the lane's budget of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,18 @@ class ParentGone:
 
 
 @dataclass(frozen=True, slots=True)
+class Deferred:
+    """Put off for ``wait_ms`` so that more important items get through; it burns no try."""
+
+    wait_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Its kind was declared droppable and the load is too great for it. A person can revive it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Person:
     """A named act: cancel, revive, discard, restore; and, where `needs_person`, what was found:
     it is there (deliver), or not (lookup_absent)."""
@@ -107,6 +121,8 @@ Happening = (
     | Freed
     | Lapsed
     | ParentGone
+    | Deferred
+    | Dropped
     | Person
 )
 
@@ -155,6 +171,8 @@ def step(item: Item, happening: Happening, now: int) -> Item:
             return item.changed(ready=True, due_at=None, updated_at=now)
         case Held() | Freed() | Lapsed() | ParentGone():
             return _waited(item, happening, now)
+        case Deferred() | Dropped():
+            return _shed(item, happening, now)
         case Person():
             return _person(item, happening, now)
 
@@ -171,6 +189,14 @@ def _waited(item: Item, happening: Held | Freed | Lapsed | ParentGone, now: int)
     if item.expires_at is None or item.expires_at > now or item.step > 0:
         raise IllegalTransition("This item has not expired.")
     return _move(item, Event.EXPIRE, now, ready=False, due_at=None)
+
+
+def _shed(item: Item, happening: Deferred | Dropped, now: int) -> Item:
+    if isinstance(happening, Dropped):
+        return _move(item, Event.EXPIRE, now, ready=False, due_at=None, error_code="QUEUE_SHED")
+    if item.state is not State.PENDING:
+        raise IllegalTransition(f"An item that is {item.state} cannot be put off.")
+    return item.changed(ready=False, due_at=now + happening.wait_ms, updated_at=now)
 
 
 def _later(item: Item, now: int) -> bool:
@@ -236,6 +262,7 @@ def _lost(item: Item, happening: Answered, now: int, code: str) -> Item:
         return _freed(item, Event.LOSE, now, ready=True, error_code=code)
     used = item.attempts + 1
     delay = happening.policy.delay_ms(used, happening.fraction)
+    delay = min(delay + happening.spread_ms, DELAY_MS_MAX)
     return _freed(
         item, Event.LOSE, now, ready=False, due_at=now + delay, attempts=used, error_code=code
     )
@@ -245,9 +272,11 @@ def _retried(item: Item, happening: Answered, now: int, code: str) -> Item:
     if happening.outcome.lane:  # offline, signed out, server overloaded: burns no try
         return _freed(item, Event.RETRY, now, ready=True, error_code=code)
     used = item.attempts + 1
-    delay = happening.policy.decide(used, happening.fraction, happening.outcome.retry_after_ms)
+    asked = happening.outcome.retry_after_ms
+    delay = happening.policy.decide(used, happening.fraction, asked, happening.age_ms)
     if delay is None:
         return _freed(item, Event.GIVE_UP, now, ready=False, attempts=used, error_code=code)
+    delay = min(delay + happening.spread_ms, DELAY_MS_MAX)
     return _freed(
         item, Event.RETRY, now, ready=False, due_at=now + delay, attempts=used, error_code=code
     )

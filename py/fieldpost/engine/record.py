@@ -52,6 +52,16 @@ def history_with(data: bytes | None, attempt: dict[str, Any]) -> bytes:
     return dump([*attempts, attempt][-HISTORY_ATTEMPTS_MAX:])
 
 
+def first_try_at(data: bytes | None) -> int | None:
+    """When the oldest attempt known began (ms), of those since a person last acted on the item."""
+    first = None
+    for entry in reversed(json.loads(data) if data else []):
+        if not entry.get("n"):  # a person's act
+            break
+        first = int(entry["at"])
+    return first
+
+
 def attempt_entry(number: int, started: int, ended: int, outcome: Outcome) -> dict[str, Any]:
     """One line of the timeline: {n, at, ended_at, outcome, code, status, text}; times in ms."""
     text = outcome.text

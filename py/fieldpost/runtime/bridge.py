@@ -28,6 +28,7 @@ _AS_THEY_ARE = (
     "settings",
     "configure",
     "history",
+    "breaker",
 )
 #: Acts on one item, answered with its detail afterwards.
 _ACTS = ("cancel", "retry", "discard", "restore", "arrived", "send_again")

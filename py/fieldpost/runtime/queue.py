@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from fieldpost.destinations.base import Destination
+from fieldpost.engine.breaker import RulesLike
 from fieldpost.engine.config import QueueConfig
 from fieldpost.engine.errors import ItemNotFound, StaleRevision
 from fieldpost.engine.kinds import Kinds, standard_kinds
@@ -16,14 +17,16 @@ from fieldpost.engine.limits import STEAL_AFTER_MS
 from fieldpost.engine.machine import Person, step
 from fieldpost.engine.model import Item, Stored
 from fieldpost.engine.record import history_with
-from fieldpost.engine.retry import PRESETS, RetryPolicy
+from fieldpost.engine.retry import PolicyLike
 from fieldpost.engine.transitions import OPEN_STATES, Event, State
-from fieldpost.ports import NoAnswer, Put, Refused
+from fieldpost.ports import Put, Refused
 from fieldpost.security.journal import Verifier
 
 from . import views
 from .adopt import Intake
+from .catalogue import CATALOGUE, refresh
 from .committer import Change, Committer, Write
+from .contact import health
 from .controls import Controls
 from .device import TOKEN
 from .driver import Driver, Host
@@ -32,7 +35,6 @@ from .rescue import Rescue, RescueBox
 from .upkeep import BARE, Upkeep
 from .waiting import waits_for
 
-_CATALOGUE = ("catalogue", "gateway")
 _JOURNAL_PAGE = 500
 _ROWS_MAX = 200
 
@@ -49,19 +51,23 @@ class Queue(Controls, Upkeep):
         destination: Destination,
         *,
         owner: str,
-        policy: RetryPolicy = PRESETS["itsm"],
+        policy: PolicyLike = "itsm",
         kinds: Kinds | None = None,
         rescue_box: RescueBox | None = None,
         on_close: Callable[[], Awaitable[None]] | None = None,
         steal_after_ms: int = STEAL_AFTER_MS,
         config: QueueConfig = BARE,
+        breaker: RulesLike = None,
     ):
         self._on_close = on_close
         self._host = host
         self._destination = destination
         self.kinds = kinds or standard_kinds()
         self._committer = Committer(host.store, host.clock, host.entropy, owner)
-        self._driver = Driver(host, self._committer, destination, policy, owner, steal_after_ms)
+        self._driver = Driver(
+            host, self._committer, destination, policy, owner, steal_after_ms, breaker
+        )
+        self._driver.droppable = self.kinds.droppable
         self._intake = Intake(
             host.store,
             self._committer,
@@ -187,8 +193,9 @@ class Queue(Controls, Upkeep):
             "progress": await pacing.progress(asdict(progress)) if progress is not None else None,
             "held": asdict(held) if held is not None else None,
             "network": pacing.network(),
-            "connection": self._connection(lane.contact),
-            "connection_text": lane.text,
+            "connection": self._connection(lane.word),
+            "connection_text": lane.words,
+            "lane": health(self._driver, lane, counters),
             "paused": self._driver.paused,
             "leader": self._driver.leading,
             "next_try_at": (
@@ -274,21 +281,13 @@ class Queue(Controls, Upkeep):
     async def catalogue(self) -> dict[str, Any] | None:
         """Destinations, limits and required fields as last heard, also offline; None before
         that."""
-        text = await self._host.store.side(*_CATALOGUE)
+        text = await self._host.store.side(*CATALOGUE)
         return json.loads(text) if text else None
 
     async def refresh_catalogue(self) -> bool:
         """Ask the gateway for it; True when a new one was stored."""
-        if not self._host.link.online:
+        if not await refresh(self._host, self._destination, self._committer):
             return False
-        try:
-            response = await self._host.transport.send(self._destination.catalogue())
-        except NoAnswer:
-            return False
-        text = self._destination.read_catalogue(response)
-        if text is None or text == await self._host.store.side(*_CATALOGUE):
-            return False
-        await self._committer.commit(Change(side={_CATALOGUE: text}))
         self._announce()
         return True
 
@@ -359,7 +358,7 @@ class Queue(Controls, Upkeep):
     async def _lane_word(self) -> str:
         if self._driver.paused is not None:
             return "paused"
-        word = self._connection((await self._driver.lane_state()).contact)
+        word = self._connection((await self._driver.lane_state()).word)
         held = await self._driver.pacing.held() if word == "online" else None
         return held.text if held is not None else word
 
