@@ -68,8 +68,9 @@ async def claim_and_settle(world: World) -> Act:
 
 async def replay(world: World) -> Act:
     """One that arrived and one that did not, both without an answer."""
-    for fault in (lose_answer, cut_before):
-        await _enqueued(world)
+    for priority, fault in ((5, lose_answer), (10, cut_before)):
+        # After a failure one item goes at a time: the second is the more urgent one.
+        await world.queue.enqueue("ticket", {"summary": "x"}, priority=priority)
         world.gateway.faults = [fault]
         await world.queue.sync()
     counts = (await world.queue.status())["counts"]
