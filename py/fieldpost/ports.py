@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from .engine.model import Capture, Item, Stored
+from .engine.network import Hints
+from .engine.scheduling import ReadyKey
 from .engine.transitions import State
 
 # --- commits -------------------------------------------------------------------------------------
@@ -33,7 +35,8 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class Unique:
-    """No row created at or after ``since`` (ms) carries ``value`` (plaintext) as ``mark``.
+    """No row created from ``since`` to ``until`` (ms, both included; None: without end) carries
+    ``value`` (plaintext) as ``mark``.
 
     ``mark``: one of `engine.model.MARKS`. Refused with the ``existing_id`` of the oldest such row.
     """
@@ -41,17 +44,34 @@ class Unique:
     mark: str
     value: str
     since: int = 0
+    until: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Below:
-    """The counter is below ``limit`` before this commit. Counters: ``open``, ``state:<state>``."""
+    """The counter is below ``limit`` before this commit. Counters: those of `Store.counters`; one
+    that has never counted anything is 0."""
 
     counter: str
     limit: int
 
 
-Precondition = Absent | Revision | Unique | Below
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The first ``size`` rows in line are exactly ``ids`` (fewer of them: there are no others).
+
+    ``line``: ``entity``, and ``key`` is the mark as stored: the rows of that entity that are open
+    or failed, those under way first, then by sequence (`engine.ordering.turn`); or ``parent``, and
+    ``key`` is an id: the blocked rows that wait for that item, by sequence.
+    """
+
+    line: Literal["entity", "parent"]
+    key: str
+    ids: tuple[str, ...]
+    size: int
+
+
+Precondition = Absent | Revision | Unique | Below | Line
 
 
 class Refused(Exception):
@@ -88,7 +108,8 @@ class JournalRecord:
     """One hash-chained record; the store adds the gapless store-wide number ``n``.
 
     ``text``: canonical JSON {writer, k, prev, at, changes: [[id, from, to, revision]], note?,
-    anchors?}; ``hash`` = hex SHA-256 of ``text``; ``prev`` = the hash of this writer's record k-1.
+    anchors?} (``to`` null: the row was removed); ``hash`` = hex SHA-256 of ``text``; ``prev`` = the
+    hash of this writer's record k-1.
     """
 
     writer: str
@@ -106,6 +127,9 @@ class Commit:
     puts: tuple[Put, ...] = ()
     adopt: tuple[str, ...] = ()  # inbox captures to remove (their ids)
     drop_blobs: tuple[str, ...] = ()  # attachment ids whose manifest and parts are removed
+    #: Ids of rows removed for good, with the bytes of attachments that nothing else refers to. No
+    #: put of the same commit may name them; a row that is not there is nothing to remove.
+    drop: tuple[str, ...] = ()
     side: dict[tuple[str, str], str | None] = field(
         default_factory=dict
     )  # (table, key) -> JSON text
@@ -162,6 +186,13 @@ class Store(Protocol):
         """Rows of the lane with ``ready`` set, by `Item.level` (0 first: priority 10 before 1,
         every text, step 0, before any file, step 1), then sequence."""
 
+    async def ready_keys(
+        self, lane: str, per_level: int, *, newest_first: bool = False
+    ) -> list[ReadyKey]:
+        """Of each level of the lane's ready rows the first ``per_level`` by sequence (the last
+        ones, with ``newest_first``); by level. Reads the index only, no row and no part: what is
+        queued behind costs nothing."""
+
     async def waiting(self, lane: str, now: int, horizon: int, limit: int) -> list[Stored]:
         """Claimable rows (pending or unknown) that are not ``ready`` and whose due time (the later
         of ``due_at``, ``not_before``) is <= now, or whose ``due_at`` is > now + horizon (the clock
@@ -170,6 +201,18 @@ class Store(Protocol):
     async def next_due(self, lane: str) -> int | None:
         """The smallest due time of a not-ready claimable row of the lane. A row with neither
         ``due_at`` nor ``not_before`` has none: a commit frees it, no time does."""
+
+    async def lines(
+        self, line: Literal["entity", "parent"], keys: Sequence[str], size: int
+    ) -> list[list[Item]]:
+        """For each key the first ``size`` rows in line, as `Line` orders them."""
+
+    async def marks(self, mark: str, values: Sequence[str]) -> list[str]:
+        """What the column ``mark`` holds for each of the plaintext ``values``."""
+
+    async def expired(self, now: int, limit: int) -> list[Stored]:
+        """Rows, pending or blocked, with no step done, whose ``expires_at`` is <= now; earliest
+        first within a state."""
 
     async def page(
         self,
@@ -187,8 +230,11 @@ class Store(Protocol):
         """Ids of rows whose ``mark`` is the HMAC of ``value``, oldest first."""
 
     async def counters(self) -> dict[str, int]:
-        """``open``, ``state:<state>`` for each state, ``sequence``, ``revision``, ``journal``,
-        ``inbox``; O(1)."""
+        """``open`` (undelivered items), ``bytes`` (of their payloads and attachments),
+        ``state:<state>`` for each state, ``sequence``, ``revision``, ``journal``, ``inbox``,
+        ``removed`` (rows that `Commit.drop` took), and for each kind that was ever here
+        ``open:<kind>`` and ``bytes:<kind>``; O(1). ``bytes`` and those by kind are missing until
+        the first commit on a store that a version without them has written to."""
 
     async def side(self, table: str, key: str) -> str | None: ...
 
@@ -282,6 +328,16 @@ class Entropy(Protocol):
 
     def fraction(self) -> float:
         """Uniform in [0, 1)."""
+
+
+class Surroundings(Protocol):
+    """Where and how this device is, as far as the host can tell."""
+
+    def utc_offset_ms(self, at: int) -> int:
+        """Local time minus UTC at that moment (ms since the epoch): it changes with the season."""
+
+    def hints(self) -> Hints:
+        """What is said of the network now; asked for at every request."""
 
 
 class Link(Protocol):

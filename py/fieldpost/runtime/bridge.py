@@ -25,9 +25,12 @@ _AS_THEY_ARE = (
     "rescue_in",
     "verify",
     "sign_in",
+    "settings",
+    "configure",
+    "history",
 )
 #: Acts on one item, answered with its detail afterwards.
-_ACTS = ("cancel", "retry", "discard", "restore")
+_ACTS = ("cancel", "retry", "discard", "restore", "arrived", "send_again")
 
 
 class Bridge:

@@ -28,6 +28,7 @@ from fieldpost.ports import (
     Put,
     Refused,
     Store,
+    Surroundings,
     Tabs,
     Transport,
 )
@@ -35,11 +36,15 @@ from fieldpost.ports import (
 from . import lane as lanes
 from .committer import Change, Committer, Write
 from .lane import LaneState
+from .lookup import look_up, must_look_up
+from .metering import MeteredTransport
+from .overdue import finish_left_over
+from .pacing import Pacing
 from .parts import send_parts
+from .picking import Picker
 from .receipts import collect_receipts
 from .settle import Claim, acknowledgeable, claim, outcomes_for, settle
 
-_CLAIM_PARTS = ("head", "body", "intent", "history")
 _PAGE = 200
 #: send_ids acknowledged in one request.
 _ACKS_MAX = 1_000
@@ -65,6 +70,7 @@ class Host:
     entropy: Entropy
     link: Link
     tabs: Tabs
+    surroundings: Surroundings | None = None
 
 
 class Driver:
@@ -80,7 +86,10 @@ class Driver:
         owner: str,
         steal_after_ms: int = STEAL_AFTER_MS,
     ):
-        self.host = host
+        self.pacing = Pacing(host.store, host.clock, destination.lane, host.surroundings)
+        metered = MeteredTransport(host.transport, host.clock, self.pacing)
+        self.host = replace(host, transport=metered)
+        self.picker = Picker(self)
         self.committer = committer
         self.destination = destination
         self.policy = policy
@@ -129,8 +138,11 @@ class Driver:
             await self.host.clock.sleep(self.beat_every_ms)
 
     async def _drain(self, leadership: Leadership, *, ask_now: bool, by_hand: bool) -> None:
+        await self.pacing.begin(by_hand=by_hand)
         await self._recover(leadership)
         counters = await self.host.store.counters()
+        if counters.get("state:blocked"):
+            await finish_left_over(self.host.store, self.committer)
         state = await self.lane_state()
         if not ask_now and (not counters.get("open") or state.wait_ms(self.host.clock.now()) > 0):
             return
@@ -213,6 +225,12 @@ class Driver:
         while True:
             going = state.open and self.may_claim and not leadership.lost
             rows = await self._next_rows(state) if going else []
+            now, declared = self.host.clock.now(), self.destination.declaration
+            if doubtful := [row for row in rows if must_look_up(row.item, declared, now)]:
+                state, looked = await self._look_up(leadership, state, doubtful)
+                await self._commit_state(state, [*settled, *looked], [])
+                settled = []
+                continue
             claims, claim_writes = await self._claims(rows)
             kept = await self._commit_state(state, settled, claim_writes)
             claims = [c for c in claims if c.item.id in kept]
@@ -230,20 +248,18 @@ class Driver:
 
     async def _next_rows(self, state: LaneState) -> list[Stored]:
         """The next batch: texts together, or one item whose attachments follow."""
-        declared = self.destination.declaration
-        limit = max(1, min(state.batch, declared.batch_items))
-        rows = await self.host.store.ready(self.destination.lane, limit, _CLAIM_PARTS)
-        texts = [row for row in rows if row.item.step == 0]
-        if not texts:
-            return rows[:1]
-        size = 0
-        batch: list[Stored] = []
-        for row in texts:
-            size += row.item.body_bytes + 1_024
-            if batch and size > declared.batch_bytes:
-                break
-            batch.append(row)
-        return batch
+        return await self.picker.next_rows(state)
+
+    async def _look_up(
+        self, leadership: Leadership, state: LaneState, rows: Sequence[Stored]
+    ) -> tuple[LaneState, list[Write]]:
+        """Instead of a send that would no longer be safe (invariant 4)."""
+        done = await look_up(self, leadership, rows)
+        for contact in (looked.contact for looked in done):
+            if contact is not None:
+                now, fraction = self.host.clock.now(), self.host.entropy.fraction()
+                state = state.after(contact, now, fraction)
+        return state, [looked.write for looked in done]
 
     async def _claims(self, rows: Sequence[Stored]) -> tuple[list[Claim], list[Write]]:
         now = self.host.clock.now()
@@ -262,9 +278,10 @@ class Driver:
         self, state: LaneState, settled: list[Write], claims: list[Write]
     ) -> set[str]:
         """Settlement and the next claim in one commit; the ids that were written."""
-        side = {}
+        side: dict[tuple[str, str], str | None] = {}
         if settled:
             side = {(lanes.TABLE, self.destination.lane): state.dump()}
+            side |= await self.pacing.settled(settled, state.contact, state.text, last=not claims)
         return await self.commit_each([*settled, *claims], side)
 
     async def commit_each(

@@ -9,9 +9,10 @@ from dataclasses import asdict
 from typing import Any
 
 from fieldpost.destinations.base import Destination
+from fieldpost.engine.config import QueueConfig
 from fieldpost.engine.errors import ItemNotFound, StaleRevision
 from fieldpost.engine.kinds import Kinds, standard_kinds
-from fieldpost.engine.limits import ORPHAN_AGE_MS, STEAL_AFTER_MS
+from fieldpost.engine.limits import STEAL_AFTER_MS
 from fieldpost.engine.machine import Person, step
 from fieldpost.engine.model import Item, Stored
 from fieldpost.engine.record import history_with
@@ -23,18 +24,20 @@ from fieldpost.security.journal import Verifier
 from . import views
 from .adopt import Intake
 from .committer import Change, Committer, Write
+from .controls import Controls
 from .device import TOKEN
 from .driver import Driver, Host
 from .loop import SyncLoop
 from .rescue import Rescue, RescueBox
+from .upkeep import BARE, Upkeep
+from .waiting import waits_for
 
-_PAUSE = ("pause", "all")
 _CATALOGUE = ("catalogue", "gateway")
 _JOURNAL_PAGE = 500
 _ROWS_MAX = 200
 
 
-class Queue:
+class Queue(Controls, Upkeep):
     """An offline sync queue: `enqueue` saves durably, delivery happens by itself, once in effect.
 
     Use ``async with``, or `start` and `close`. All times are ms since the epoch, UTC.
@@ -51,6 +54,7 @@ class Queue:
         rescue_box: RescueBox | None = None,
         on_close: Callable[[], Awaitable[None]] | None = None,
         steal_after_ms: int = STEAL_AFTER_MS,
+        config: QueueConfig = BARE,
     ):
         self._on_close = on_close
         self._host = host
@@ -59,11 +63,19 @@ class Queue:
         self._committer = Committer(host.store, host.clock, host.entropy, owner)
         self._driver = Driver(host, self._committer, destination, policy, owner, steal_after_ms)
         self._intake = Intake(
-            host.store, self._committer, host.clock, host.entropy, self.kinds, destination.lane
+            host.store,
+            self._committer,
+            host.clock,
+            host.entropy,
+            self.kinds,
+            destination.lane,
+            config.limits,
+            config.duplicates,
         )
         self._loop = SyncLoop(
-            self._driver, self._intake, self.refresh_catalogue, self.collect_orphans
+            self._driver, self._intake, self.refresh_catalogue, self.tidy, config.sync_every_ms
         )
+        self._keep_up(config)
         self._announced = 0
         self._rescue = Rescue(host.store, self._intake, host.clock, rescue_box)
 
@@ -71,13 +83,14 @@ class Queue:
 
     async def start(self) -> None:
         """Begin to sync in the background."""
-        paused = await self._host.store.side(*_PAUSE)
-        self._driver.paused = json.loads(paused)["reason"] if paused else None
+        self._logs.attach()
+        self._driver.paused = (await self._driver.pacing.refresh()).pause_of(self._destination.lane)
         self._loop.start()
 
     async def close(self) -> None:
         """Stop syncing and close the storage; nothing is lost by not calling it."""
         await self._loop.stop()
+        await self._logs.detach()
         await self._host.store.close()
         if self._on_close is not None:
             await self._on_close()
@@ -96,8 +109,11 @@ class Queue:
 
         Options: ``id`` (UUID; the same id again returns the existing item), ``operation``,
         ``priority`` (1-10), ``title``, ``owner``, ``unique_key``, ``not_before``, ``expires_at``,
-        ``attachments`` (as `attach` returned them). Raises `InvalidItem`, `DuplicateItem`,
-        `QueueFull`, `DatabaseError`.
+        ``attachments`` (as `attach` returned them), ``entity`` (items of one entity are sent one
+        after the other, in the order of their coming), ``depends_on`` (ids that must be sent
+        first; ``{"$ref": id}`` in the payload becomes what the destination called that one),
+        ``on_parent_failed`` ("block", or "cancel" together with a parent that is given up). Raises
+        `InvalidItem`, `DuplicateItem`, `QueueFull`, `DatabaseError`.
         """
         item_id = options.pop("id", None)
         write = self._intake.write({"kind": kind, "payload": payload, **options}, id=item_id)
@@ -105,12 +121,16 @@ class Queue:
         self._changed()
         return item
 
-    async def enqueue_many(self, kind: str, payloads: Iterable[Mapping[str, Any]]) -> list[Item]:
-        """Save many in one commit, all or none."""
-        writes = [self._intake.write({"kind": kind, "payload": p}) for p in payloads]
-        items = await self._committer.commit(Change(writes))
+    async def enqueue_many(
+        self, kind: str, payloads: Iterable[Mapping[str, Any]], **options: Any
+    ) -> list[Item]:
+        """Save many in one commit, all or none. Raises as `enqueue`; only records of calls and
+        messages are looked at for doubles, and saved each for itself. ``options``: those of
+        `enqueue` that several can share."""
+        writes = [self._intake.write({**options, "kind": kind, "payload": p}) for p in payloads]
+        items = await self._intake.enqueue_many(writes)
         self._changed()
-        return list(items)
+        return items
 
     # --- looking ---------------------------------------------------------------------------------
 
@@ -132,13 +152,19 @@ class Queue:
             parts=("head",),
         )
         lane, now = await self._lane_word(), self._host.clock.now()
-        return {"rows": [views.row(stored, lane, now) for stored in page.rows], "next": page.next}
+        waits = await waits_for(self._host.store, [stored.item for stored in page.rows])
+        own = self._driver.pacing.why
+        rows = [
+            views.row(s, lane, now, own(s.item, now), waits.get(s.item.id, ())) for s in page.rows
+        ]
+        return {"rows": rows, "next": page.next}
 
     async def detail(self, item_id: str) -> dict[str, Any]:
         """One row with payload, attachments and the timeline of attempts. Raises `ItemNotFound`."""
         stored = await self._stored(item_id, ("head", "body", "history"))
         lane, now = await self._lane_word(), self._host.clock.now()
-        return await views.detail(self._host.store, stored, lane, now)
+        own = self._driver.pacing.why(stored.item, now)
+        return await views.detail(self._host.store, stored, lane, now, own)
 
     async def status(self) -> dict[str, Any]:
         """Counts, connection, progress: one read of counters and one of the lane, O(1)."""
@@ -146,15 +172,21 @@ class Queue:
         lane = await self._driver.lane_state()
         counts = {str(s): counters.get(f"state:{s}", 0) for s in State}
         progress, trouble = self._driver.progress, self._loop.trouble
+        pacing = self._driver.pacing
+        held = await pacing.held() if counters.get("open") and progress is None else None
         return {
             "counts": counts,
             "inbox": counters.get("inbox", 0),
+            "limits": self._intake.limits.report(counters),
+            "logs": counters.get("open:log", 0),
             "waiting": sum(counts[s] for s in OPEN_STATES) + counters.get("inbox", 0),
             "attention": counts[State.FAILED] + counts[State.CONFLICTED],
             "sent": counts[State.COMPLETED],
             "revision": counters.get("revision", 0),
             "syncing": progress is not None,
-            "progress": asdict(progress) if progress is not None else None,
+            "progress": await pacing.progress(asdict(progress)) if progress is not None else None,
+            "held": asdict(held) if held is not None else None,
+            "network": pacing.network(),
             "connection": self._connection(lane.contact),
             "connection_text": lane.text,
             "paused": self._driver.paused,
@@ -185,18 +217,6 @@ class Queue:
     def sync_soon(self) -> None:
         """As `sync`, without waiting for it."""
         self._loop.nudge(by_hand=True)
-
-    async def pause(self, reason: str = "by hand") -> None:
-        """Start no more sends until `resume`; survives a restart."""
-        self._driver.paused = reason
-        text = json.dumps({"reason": reason, "at": self._host.clock.now()})
-        await self._committer.commit(Change(side={_PAUSE: text}, note="pause"))
-        self._announce()
-
-    async def resume(self) -> None:
-        self._driver.paused = None
-        await self._committer.commit(Change(side={_PAUSE: None}, note="resume"))
-        self._changed(ask_now=True)
 
     async def cancel(self, item_id: str, reason: str = "") -> Item:
         """Take an item back that has not been sent. Raises `IllegalTransition`, `StaleRevision`."""
@@ -230,6 +250,16 @@ class Queue:
     async def restore(self, item_id: str, reason: str = "") -> Item:
         """Take a cancel or a discard back."""
         item = await self._person(item_id, Event.RESTORE, reason)
+        self._changed()
+        return item
+
+    async def arrived(self, item_id: str, reason: str = "") -> Item:
+        """A person looked at a destination that cannot be asked, and the item is there."""
+        return await self._person(item_id, Event.DELIVER, reason)
+
+    async def send_again(self, item_id: str, reason: str = "") -> Item:
+        """A person looked at a destination that cannot be asked, and the item is not there."""
+        item = await self._person(item_id, Event.LOOKUP_ABSENT, reason)
         self._changed()
         return item
 
@@ -284,14 +314,6 @@ class Queue:
         problems = verifier.finish(await self._host.store.counters())
         return {"records": after, "ok": not problems, "problems": problems}
 
-    async def collect_orphans(self) -> int:
-        """Remove attachment bytes that nothing has referred to for a day; returns how many."""
-        before = self._host.clock.now() - ORPHAN_AGE_MS
-        ids = await self._host.store.orphans(before, _ROWS_MAX)
-        if ids:
-            await self._committer.commit(Change(drop_blobs=ids))
-        return len(ids)
-
     def subscribe(self, callback: Callable[[dict[str, Any]], None]) -> Callable[[], None]:
         """Be told of changes by any context: ``{"type": "changed", "revision": n}``."""
         return self._host.tabs.subscribe(callback)
@@ -337,7 +359,9 @@ class Queue:
     async def _lane_word(self) -> str:
         if self._driver.paused is not None:
             return "paused"
-        return self._connection((await self._driver.lane_state()).contact)
+        word = self._connection((await self._driver.lane_state()).contact)
+        held = await self._driver.pacing.held() if word == "online" else None
+        return held.text if held is not None else word
 
     def _connection(self, contact: str) -> str:
         if not self._host.link.online:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from fieldpost.engine.explain import state_text, why
+from fieldpost.engine.machine import needs_person
 from fieldpost.engine.model import Item, Stored
 from fieldpost.engine.record import Head
 from fieldpost.engine.transitions import TRANSITIONS, Event, State
 from fieldpost.ports import Manifest, Store
+
+from .waiting import Blocker, waits_for
 
 #: The two views of the outbox. Dead letters stay in sight among what waits: somebody must act.
 VIEWS: dict[str, tuple[State, ...]] = {
@@ -32,7 +36,13 @@ _ACTS = {
     "retry": Event.REVIVE,
     "discard": Event.DISCARD,
     "restore": Event.RESTORE,
+    "arrived": Event.DELIVER,
+    "send_again": Event.LOOKUP_ABSENT,
 }
+
+
+#: For an item of which only a person can find out whether it arrived.
+_SEEN = ("arrived", "send_again")
 
 
 def acts(item: Item) -> list[str]:
@@ -40,10 +50,14 @@ def acts(item: Item) -> list[str]:
     possible = [name for name, event in _ACTS.items() if event in TRANSITIONS[item.state]]
     if item.step > 0 and "cancel" in possible:
         possible.remove("cancel")
-    return possible
+    return possible if needs_person(item) else [name for name in possible if name not in _SEEN]
 
 
-def row(stored: Stored, lane: str, now: int) -> dict[str, Any]:
+def row(
+    stored: Stored, lane: str, now: int, own: str | None = None, blockers: Sequence[Blocker] = ()
+) -> dict[str, Any]:
+    """``own``: why this item in particular waits, where that is so; ``blockers``: what a blocked
+    row waits for, as `waiting.waits_for` found it."""
     item, head = stored.item, Head.load(stored.parts.get("head"))
     return {
         "id": item.id,
@@ -51,7 +65,7 @@ def row(stored: Stored, lane: str, now: int) -> dict[str, Any]:
         "title": head.title,
         "state": str(item.state),
         "state_text": state_text(item),
-        "why": why(item, lane, now),
+        "why": own or why(item, lane, now, [blocker["title"] for blocker in blockers]),
         "priority": item.priority,
         "created_at": item.created_at,
         "updated_at": item.updated_at,
@@ -68,12 +82,16 @@ def row(stored: Stored, lane: str, now: int) -> dict[str, Any]:
     }
 
 
-async def detail(store: Store, stored: Stored, lane: str, now: int) -> dict[str, Any]:
+async def detail(
+    store: Store, stored: Stored, lane: str, now: int, own: str | None = None
+) -> dict[str, Any]:
     """A row with its payload, attachments and timeline; ``stored`` has body and history opened."""
     manifests = {a.id: await store.manifest(a.id) for a in stored.item.attachments}
-    text = why(stored.item, lane, now)
+    blockers = (await waits_for(store, [stored.item])).get(stored.item.id, [])
+    shown = row(stored, lane, now, own, blockers)
     return {
-        **row(stored, lane, now),
+        **shown,
+        "blockers": blockers,
         "payload": _payload(stored.parts.get("body")),
         "attachments": [
             {
@@ -87,7 +105,7 @@ async def detail(store: Store, stored: Stored, lane: str, now: int) -> dict[str,
             for a in stored.item.attachments
         ],
         "history": json.loads(stored.parts.get("history") or b"[]"),
-        "waits_for": text,
+        "waits_for": shown["why"],
         "error_code": stored.item.error_code,
     }
 

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from fieldpost.engine.errors import DatabaseError
-from fieldpost.engine.model import Capture, Stored
+from fieldpost.engine.model import Capture, Item, Stored
+from fieldpost.engine.scheduling import ReadyKey
 from fieldpost.engine.transitions import State
 from fieldpost.ports import Commit, Committed, JournalRecord, Manifest, Page, Store
 
@@ -77,11 +78,30 @@ class FaultyStore:
     async def ready(self, lane: str, limit: int, parts: Sequence[str] = ()) -> list[Stored]:
         return await self._do("ready", lambda: self.inner.ready(lane, limit, parts))
 
+    async def ready_keys(
+        self, lane: str, per_level: int, *, newest_first: bool = False
+    ) -> list[ReadyKey]:
+        return await self._do(
+            "ready_keys",
+            lambda: self.inner.ready_keys(lane, per_level, newest_first=newest_first),
+        )
+
     async def waiting(self, lane: str, now: int, horizon: int, limit: int) -> list[Stored]:
         return await self._do("waiting", lambda: self.inner.waiting(lane, now, horizon, limit))
 
     async def next_due(self, lane: str) -> int | None:
         return await self._do("next_due", lambda: self.inner.next_due(lane))
+
+    async def lines(
+        self, line: Literal["entity", "parent"], keys: Sequence[str], size: int
+    ) -> list[list[Item]]:
+        return await self._do("lines", lambda: self.inner.lines(line, keys, size))
+
+    async def marks(self, mark: str, values: Sequence[str]) -> list[str]:
+        return await self._do("marks", lambda: self.inner.marks(mark, values))
+
+    async def expired(self, now: int, limit: int) -> list[Stored]:
+        return await self._do("expired", lambda: self.inner.expired(now, limit))
 
     async def page(
         self,
