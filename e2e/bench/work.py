@@ -6,7 +6,9 @@ thread, parts in clear, no preconditions and no counters.
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import hashlib
 import json
 import sqlite3
 import time
@@ -54,7 +56,9 @@ def puts(n: int) -> list[Put]:
         body = json.dumps(ticket(i)).encode()
         id_, send = ENTROPY.uuid7(now), ENTROPY.uuid7(now)
         item = Item(id_, "ticket", "create", "gateway", send, now, now, size=600, body_bytes=600)
-        return Put(item, {"head": b'{"t":"Ticket"}', "body": body}, {"fingerprint": id_}, True)
+        # A digest, as a fingerprint is: its index is written all over, not at its end.
+        digest = base64.urlsafe_b64encode(hashlib.sha256(id_.encode()).digest())[:43].decode()
+        return Put(item, {"head": b'{"t":"Ticket"}', "body": body}, {"fingerprint": digest}, True)
 
     return [put(i) for i in range(n)]
 
@@ -144,8 +148,8 @@ class Raw:
             values = [
                 (
                     *(p.item.id, "ticket", "create", "gateway", p.item.send_id, p.item.created_at),
-                    *(p.item.updated_at, "pending", 5, 1, True, 5, 0, 0, 0, 600, 600, 1, p.item.id),
-                    *("d1-00000000", p.parts["head"], p.parts["body"]),
+                    *(p.item.updated_at, "pending", 5, 1, True, 5, 0, 0, 0, 600, 600, 1),
+                    *(p.marks["fingerprint"], "d1-00000000", p.parts["head"], p.parts["body"]),
                 )
                 for p in rows[at : at + size]
             ]

@@ -48,7 +48,7 @@ from fieldpost.runtime.queue import Queue
 from fieldpost.stores.memory import MemoryStore
 from fieldpost.stores.sqlite import SqliteStore
 from fieldpost.testing.crashing import Crash, Crasher
-from fieldpost.testing.fakes import FakeGateway, answers, cut_before, lose_answer
+from fieldpost.testing.fakes import FakeGateway, LocalTabs, answers, cut_before, lose_answer
 from fieldpost.testing.faultystore import Fault, FaultyStore
 
 ROOT = Path(__file__).parents[2]
@@ -142,6 +142,10 @@ async def test_06_what_a_dead_drainer_had_is_taken_up_again(fault: Any) -> None:
         await doomed.sync()
     world.restart()
     assert (await world.queue.get(item_id)).state is State.IN_PROGRESS
+    world.gateway.down = True
+    await world.queue.sync()  # as far as it gets: what may have been sent is not simply waiting
+    assert (await world.queue.get(item_id)).state is State.UNKNOWN
+    world.gateway.down = False
     await world.settle()
     assert world.gateway.inbox == [item_id]
 
@@ -271,6 +275,17 @@ async def test_17_a_frozen_leader_acts_late_and_changes_nothing() -> None:
     assert await second.get(item_id) == settled
     assert settled.state is State.COMPLETED
     assert world.gateway.inbox == [item_id]
+
+
+async def test_17_of_two_that_claim_the_same_row_only_one_sends() -> None:
+    """Without a lock between them: the row's revision is the authority (invariant 5)."""
+    world = World()
+    ids = await enqueue(world, 3)
+    world.tabs = LocalTabs()
+    await asyncio.gather(world.queue.sync(), world.open("second").sync())
+    sent = [r.body for r in world.gateway.requests if r.url.endswith("/operations")]
+    assert len(sent) == 1
+    assert world.gateway.inbox == ids
 
 
 async def test_18_sqlite_syncs_each_commit_to_the_disk(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from tests.runtime.worlds import World
 from fieldpost.engine.transitions import OPEN_STATES, State
 from fieldpost.ports import Capture
 from fieldpost.runtime.queue import Queue
-from fieldpost.testing.fakes import answers, cut_before, lose_answer
+from fieldpost.testing.fakes import Fault, answers, cut_before, lose_answer
 from fieldpost.testing.storecontract.support import check, rows
 
 S = State
@@ -67,14 +67,20 @@ async def claim_and_settle(world: World) -> Act:
 
 
 async def replay(world: World) -> Act:
-    """One that arrived and one that did not, both without an answer."""
-    for priority, fault in ((5, lose_answer), (10, cut_before)):
-        # After a failure one item goes at a time: the second is the more urgent one.
-        await world.queue.enqueue("ticket", {"summary": "x"}, priority=priority)
-        world.gateway.faults = [fault]
-        await world.queue.sync()
-    counts = (await world.queue.status())["counts"]
-    assert counts["unknown"] == 2, counts
+    """Of what arrived without an answer."""
+    return await _unknown(world, lose_answer)
+
+
+async def replay_cut(world: World) -> Act:
+    """Of what did not arrive, which nobody here can tell."""
+    return await _unknown(world, cut_before)
+
+
+async def _unknown(world: World, fault: Fault) -> Act:
+    await _enqueued(world, 2)
+    world.gateway.faults = [fault]
+    await world.queue.sync()
+    assert (await world.queue.status())["counts"]["unknown"] == 2
     return _sync
 
 
@@ -190,6 +196,7 @@ ACTS = (
     enqueue_many,
     claim_and_settle,
     replay,
+    replay_cut,
     adopt,
     cancel,
     retry,

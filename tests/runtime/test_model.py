@@ -164,6 +164,14 @@ class QueueMachine(RuleBasedStateMachine):
                 self.took(batch)
                 self.model |= {id_: self.verdict(id_) for id_ in batch}
 
+    @rule()
+    def sync_while_the_server_is_down(self) -> None:
+        self.gateway.down = True
+        self.run(self.world.queue.sync())
+        self.gateway.down = False
+        if self.world.link.online:
+            self.recovered()
+
     @rule(at=st.integers(1, 25), after=st.booleans())
     @precondition(lambda self: self.world.link.online)
     def killed_while_syncing(self, at: int, after: bool) -> None:
@@ -304,4 +312,4 @@ TestSqlite.settings = settings(max_examples=10, stateful_step_count=25, derandom
 
 @pytest.mark.soak
 class TestMemoryAtLength(QueueMachine.TestCase):
-    settings = settings(max_examples=2_000, stateful_step_count=60, **COMMON)
+    settings = settings(max_examples=1_000, stateful_step_count=60, **COMMON)
