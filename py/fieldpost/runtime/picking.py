@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from fieldpost.engine.model import Item, Stored
+from fieldpost.engine.model import PARTS, Item, Stored
 from fieldpost.engine.retry import DELAY_MS_MAX
 from fieldpost.engine.scheduling import (
     ReadyKey,
@@ -29,7 +29,6 @@ from .lane import LaneState
 if TYPE_CHECKING:
     from .driver import Driver
 
-PARTS = ("head", "body", "intent", "history")
 #: `priority`, the default, looks for old rows this often while more is ready than fits.
 _AGEING_EVERY_MS = 1_000
 #: A row parked for a window is looked at again after this at the latest: a due time further off
