@@ -115,6 +115,15 @@ class Limits:
             if name == "all" or (name == kind and not self.is_ring(kind))
         ]
 
+    def for_captures(self) -> list[dict[str, Any]]:
+        """What the page checks before it says "saved": {name, unit, counter, most} of each limit
+        that is not a ring's (docs/interfaces.md)."""
+        return [
+            {"name": name, "unit": unit, "counter": counter, "most": most}
+            for name, unit, counter, most in self._all()
+            if not self.is_ring(name)
+        ]
+
     def report(self, counters: Mapping[str, int]) -> list[dict[str, Any]]:
         """Every limit: {name, used, limit, unit, warn}. A full ring is no reason to warn."""
         return [
