@@ -55,6 +55,23 @@ async def test_delivered_items_never_count_against_the_limit() -> None:
     assert len(world.gateway.inbox) == 60
 
 
+async def test_ten_goes_before_nine() -> None:
+    """Known failure 4: priority ordered as text puts critical (10) last, next to 1."""
+    world = World()
+    queue = queue_of(world)
+    world.link.set(False)
+    by_priority = {
+        priority: (await queue.enqueue("ticket", ticket(priority), priority=priority)).id
+        for priority in (9, 1, 10, 2, 5)
+    }
+    critical = await queue.enqueue("ticket", {"summary": "c", "severity": "critical"})
+    assert critical.priority == 10
+    world.link.set(True)
+    await queue.sync()
+    order = [by_priority[10], critical.id, *(by_priority[n] for n in (9, 5, 2, 1))]
+    assert world.gateway.inbox == order
+
+
 async def test_full_says_which_limit_and_what_frees_room() -> None:
     """A61: QUEUE_FULL is a type, a code and fields, not a piece of a message."""
     world = World()

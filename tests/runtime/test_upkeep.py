@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from fieldpost.engine.limits import KindLimit, Limits
 from fieldpost.engine.model import Item
 from fieldpost.engine.retention import Retention
 from fieldpost.engine.transitions import State
+from fieldpost.hosts.cpython.logfile import log_to_file
 from fieldpost.ports import Request, Response
 from fieldpost.runtime import online
 from fieldpost.runtime.driver import Host
@@ -310,6 +312,26 @@ async def test_the_logger_is_left_as_it_was() -> None:
     assert logger.level == logging.DEBUG
     await queue.close()
     assert (logger.level, logger.handlers) == before
+
+
+async def test_a_log_file_is_renamed_when_it_is_full(tmp_path: Path) -> None:
+    """A58: level, file, size, how many; for the owner only, and redacted."""
+    path = tmp_path / "queue.log"
+    config = LogConfig(level="info", file=str(path), file_bytes=2_000, files=2)
+    end = log_to_file(config)
+    try:
+        log.debug("not of interest")
+        for n in range(100):
+            log.info("message %d for ann@example.com", n)
+    finally:
+        end()
+    log.error("after the end")
+    names = sorted(file.name for file in tmp_path.iterdir())
+    assert names == ["queue.log", "queue.log.1", "queue.log.2"]
+    assert all(file.stat().st_size <= 2_000 for file in tmp_path.iterdir())
+    assert {file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == {0o600}
+    assert path.read_text().splitlines()[-1].endswith("fieldpost.testing_upkeep message 99 for …")
+    assert log_to_file(LogConfig(level="off"))() is None
 
 
 # --- online first ---------------------------------------------------------------------------------

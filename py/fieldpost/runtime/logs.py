@@ -176,7 +176,7 @@ class LogItems(logging.Handler):
         if isinstance(item_id := getattr(record, "item_id", None), str):
             entry["correlationId"] = item_id
         if record.exc_info and record.exc_info[1] is not None:
-            entry["error"] = _error(record.exc_info[1])
+            entry["error"] = described(record.exc_info[1])
         return entry
 
 
@@ -184,7 +184,7 @@ def _level_name(level: int) -> str:
     return next((name for name, n in reversed(_LEVELS.items()) if level >= n), "debug")
 
 
-def _error(error: BaseException) -> dict[str, str]:
+def described(error: BaseException) -> dict[str, str]:
     """Type, code and the lines of code it passed; not its text."""
     frames = traceback.extract_tb(error.__traceback__)
     stack = "\n".join(f"{f.filename.rsplit('/', 1)[-1]}:{f.lineno} {f.name}" for f in frames)
