@@ -193,7 +193,10 @@ async def test_a_warning_becomes_an_item(logged: tuple[World, Queue]) -> None:
     }
     (row,) = (await world.store.page(tuple(State), limit=5)).rows
     assert row.item.priority == 2
-    assert (await queue.status())["logs"] == 1
+    status = await queue.status()
+    assert (status["logs"], status["waiting"]) == (1, 0)
+    assert (await queue.list())["rows"] == []
+    assert await queue.logs() == [entry]
     world.link.set(True)
     await queue.sync()
     assert world.gateway.inbox == [row.item.id]

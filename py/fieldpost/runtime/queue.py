@@ -17,7 +17,7 @@ from fieldpost.engine.machine import Person, step
 from fieldpost.engine.model import Item, Stored
 from fieldpost.engine.record import history_with
 from fieldpost.engine.retry import PRESETS, RetryPolicy
-from fieldpost.engine.transitions import OPEN_STATES, Event, State
+from fieldpost.engine.transitions import Event, State
 from fieldpost.ports import NoAnswer, Put, Refused
 from fieldpost.security.journal import Verifier
 
@@ -146,7 +146,9 @@ class Queue(Upkeep):
             parts=("head",),
         )
         lane, now = await self._lane_word(), self._host.clock.now()
-        return {"rows": [views.row(stored, lane, now) for stored in page.rows], "next": page.next}
+        # The queue's own logs are nobody's work: `logs` has them.
+        rows = [views.row(s, lane, now) for s in page.rows if s.item.kind != "log"]
+        return {"rows": rows, "next": page.next}
 
     async def detail(self, item_id: str) -> dict[str, Any]:
         """One row with payload, attachments and the timeline of attempts. Raises `ItemNotFound`."""
@@ -165,7 +167,7 @@ class Queue(Upkeep):
             "inbox": counters.get("inbox", 0),
             "limits": self._intake.limits.report(counters),
             "logs": counters.get("open:log", 0),
-            "waiting": sum(counts[s] for s in OPEN_STATES) + counters.get("inbox", 0),
+            "waiting": counters["open"] - counters.get("open:log", 0) + counters.get("inbox", 0),
             "attention": counts[State.FAILED] + counts[State.CONFLICTED],
             "sent": counts[State.COMPLETED],
             "revision": counters.get("revision", 0),
