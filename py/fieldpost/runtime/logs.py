@@ -139,13 +139,16 @@ class LogItems(logging.Handler):
             self._task = self._loop.create_task(self._store())
 
     async def _store(self) -> None:
-        _storing.set(True)  # of this task alone
-        while self._entries:
-            batch = [self._entries.popleft() for _ in range(min(100, len(self._entries)))]
-            try:
-                await self._keep(batch)
-            except QueueError:
-                self.lost += len(batch)
+        before = _storing.set(True)  # in this task, and in those that it starts
+        try:
+            while self._entries:
+                batch = [self._entries.popleft() for _ in range(min(100, len(self._entries)))]
+                try:
+                    await self._keep(batch)
+                except QueueError:
+                    self.lost += len(batch)
+        finally:
+            _storing.reset(before)
 
     # --- what is kept of a record ---------------------------------------------------------------
 
