@@ -207,6 +207,18 @@ async def test_the_same_again_within_a_minute_is_the_first_item() -> None:
     await loose.enqueue("ticket", ticket(2))
 
 
+async def test_a_double_of_what_is_here_needs_no_room() -> None:
+    world = World()
+    queue = queue_of(world, duplicates=Duplicates(), limits=Limits(items=1))
+    first = await queue.enqueue("ticket", ticket(1))
+    assert (await queue.enqueue("ticket", ticket(1))).id == first.id
+    with pytest.raises(QueueFull):
+        await queue.enqueue("ticket", ticket(2))
+    # What a rescue file brings was saved before: it comes in, equal or not, full or not.
+    write = queue._intake.write({"kind": "ticket", "payload": ticket(1)})
+    assert (await queue._intake.enqueue(write, saved=True)).id != first.id
+
+
 async def test_two_at_once_are_one() -> None:
     world = World()
     queue = queue_of(world, duplicates=Duplicates())

@@ -94,13 +94,15 @@ class Limits:
 
     items: int = OPEN_ITEMS_MAX
     bytes: int | None = None
-    kinds: Mapping[str, KindLimit] = field(default_factory=lambda: {"log": LOG_RING})
+    kinds: Mapping[str, KindLimit] = field(default_factory=dict)
     warn_at: float = 0.8
 
     def __post_init__(self) -> None:
         KindLimit(self.items, self.bytes)
         if not 0 < self.warn_at <= 1:
             raise ValueError("warn_at must be above 0 and at most 1")
+        # The queue writes logs by itself: they have a ring unless something else is said of them.
+        object.__setattr__(self, "kinds", {"log": LOG_RING, **self.kinds})
 
     def is_ring(self, kind: str) -> bool:
         limit = self.kinds.get(kind)

@@ -104,10 +104,11 @@ class Intake:
         parts: dict[str, bytes | None] = {"head": Head(title).dump(), "body": body}
         return Write(Put(item, parts=parts, marks=marks, insert=True), was=None)
 
-    async def enqueue(self, write: Write) -> Item:
+    async def enqueue(self, write: Write, *, saved: bool = False) -> Item:
         """Commit one new row. The same id again returns the row that exists (idempotent), and so
         does an equal item, as the policy for duplicates says.
 
+        ``saved``: it was admitted before, elsewhere: neither limits nor equal items keep it out.
         Raises `DuplicateItem` (another row has its unique key, or the policy says so), `QueueFull`,
         `DatabaseError`.
         """
@@ -116,7 +117,10 @@ class Intake:
         kind = write.put.item.kind
         keyed = [Unique("natural_key", key)] if key and key != ring_key(kind) else []
         while True:
-            expect: list[Precondition] = [*room_for(self.limits, [write]), *keyed, *watch.expect]
+            # Doubles first: what is here already needs no room.
+            expect: list[Precondition] = [*keyed]
+            if not saved:
+                expect += [*watch.expect, *room_for(self.limits, [write])]
             try:
                 (item,) = await self._commit(Change([write], expect))
                 return item

@@ -71,7 +71,8 @@ class Rescue:
             raw = data.get("capture")
             content = line.encode() if raw is None else base64.b64decode(raw)
             # As from the inbox: what this version does not understand is kept and shown.
-            await self._intake.enqueue(self._intake.captured(Capture(item_id, at, content)))
+            write = self._intake.captured(Capture(item_id, at, content))
+            await self._intake.enqueue(write, saved=True)
             added += 1
         return {"added": added, "known": known}
 

@@ -8,10 +8,9 @@ const PLACE = "limits";
 
 /** Keep `[{name, unit, counter, most}]` for captures; written when it has changed. */
 export async function keepLimits(ctx, json) {
-  await ctx.database.run(["meta"], "readwrite", async (tx) => {
-    const meta = tx.objectStore("meta");
-    if (JSON.stringify(await meta.get(PLACE)) !== json) await meta.put(JSON.parse(json), PLACE);
-  });
+  const kept = await ctx.database.run(["meta"], "readonly", (tx) => tx.objectStore("meta").get(PLACE));
+  if (JSON.stringify(kept) === json) return;
+  await ctx.database.run(["meta"], "readwrite", (tx) => tx.objectStore("meta").put(JSON.parse(json), PLACE));
 }
 
 /** Captures of the kind that wait for the engine; what does not say its kind may be of any. */
