@@ -220,7 +220,7 @@ def test_small_things(page: Page) -> None:
           Object.keys(counts).length, await device.persist()];
         """,
     )
-    assert told[:4] == [1000, True, True, 16]
+    assert told[:4] == [1000, True, True, 18]
     assert told[4] in {"granted", "denied"}
 
 

@@ -18,7 +18,7 @@ from fieldpost.engine.machine import Person, step
 from fieldpost.engine.model import Item, Stored
 from fieldpost.engine.record import history_with
 from fieldpost.engine.retry import PolicyLike
-from fieldpost.engine.transitions import OPEN_STATES, Event, State
+from fieldpost.engine.transitions import Event, State
 from fieldpost.ports import Put, Refused
 from fieldpost.security.journal import Verifier
 
@@ -158,11 +158,11 @@ class Queue(Controls, Upkeep):
             parts=("head",),
         )
         lane, now = await self._lane_word(), self._host.clock.now()
-        waits = await waits_for(self._host.store, [stored.item for stored in page.rows])
+        # The queue's own logs are nobody's work: `logs` has them.
+        shown = [stored for stored in page.rows if stored.item.kind != "log"]
+        waits = await waits_for(self._host.store, [stored.item for stored in shown])
         own = self._driver.pacing.why
-        rows = [
-            views.row(s, lane, now, own(s.item, now), waits.get(s.item.id, ())) for s in page.rows
-        ]
+        rows = [views.row(s, lane, now, own(s.item, now), waits.get(s.item.id, ())) for s in shown]
         return {"rows": rows, "next": page.next}
 
     async def detail(self, item_id: str) -> dict[str, Any]:
@@ -185,7 +185,7 @@ class Queue(Controls, Upkeep):
             "inbox": counters.get("inbox", 0),
             "limits": self._intake.limits.report(counters),
             "logs": counters.get("open:log", 0),
-            "waiting": sum(counts[s] for s in OPEN_STATES) + counters.get("inbox", 0),
+            "waiting": counters["open"] - counters.get("open:log", 0) + counters.get("inbox", 0),
             "attention": counts[State.FAILED] + counts[State.CONFLICTED],
             "sent": counts[State.COMPLETED],
             "revision": counters.get("revision", 0),

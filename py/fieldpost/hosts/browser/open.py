@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -104,6 +105,9 @@ async def _open(gateway: str, name: str, token: str | None, how: Manner) -> Open
     tabs = BrowserTabs(device)
     link = BrowserLink(tabs)
     host = Host(store, FetchTransport(device), clock, entropy, link, tabs, BrowserSurroundings())
+    # The page saves without the engine: it has to know what still fits.
+    limits = json.dumps(how.config.limits.for_captures(), separators=(",", ":"))
+    await device.call("keepLimits", limits)
     token = token or await device_token(store)
     destination = GatewayDestination(url, await device_id(store, tabs, clock, entropy), token)
 

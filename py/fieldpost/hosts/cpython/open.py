@@ -22,6 +22,7 @@ from fieldpost.stores.memory import MemoryStore
 from fieldpost.stores.sqlite import SqliteStore
 
 from .keyring import KeyRing
+from .logfile import log_to_file
 from .rescue import RescueFiles
 from .system import (
     AlwaysOnline,
@@ -72,6 +73,12 @@ async def open_queue(
     host = Host(store, transport, clock, entropy, AlwaysOnline(), tabs, SystemSurroundings())
     token = token or await device_token(store)
     destination = GatewayDestination(gateway, await device_id(store, tabs, clock, entropy), token)
+    end_log = log_to_file(settings.logging)
+
+    async def close() -> None:
+        await transport.close()
+        end_log()
+
     return Queue(
         host,
         destination,
@@ -81,5 +88,5 @@ async def open_queue(
         kinds=standard_kinds(*kinds),
         config=settings,
         rescue_box=None if folder is None else RescueFiles(store, folder),
-        on_close=transport.close,
+        on_close=close,
     )
