@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from .errors import IllegalTransition
+from .errors import IllegalTransition, MaxRetriesExceeded
 from .model import Attachment, Item
 from .outcome import FINAL, RETRYABLE, Class, Outcome
 from .retry import RetryPolicy
@@ -64,8 +64,46 @@ class Person:
     send_id: str | None = None  # a fresh key for a revived item
 
 
-Happening = Claimed | Released | Orphaned | Answered | PartAcknowledged | Woken | Person
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """A person changed what it says. ``send_id``: a fresh key where the bytes changed, so that they
+    are never sent under the key of others; the old one where they did not."""
 
+    send_id: str
+    body_bytes: int
+    priority: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prioritised:
+    """A person gave it another priority (1-10)."""
+
+    priority: int
+
+
+Happening = (
+    Claimed
+    | Released
+    | Orphaned
+    | Answered
+    | PartAcknowledged
+    | Woken
+    | Person
+    | Edited
+    | Prioritised
+)
+
+#: Where a priority still means something and nobody holds the row.
+_RANKED = frozenset(
+    {
+        State.PENDING,
+        State.BLOCKED,
+        State.UNKNOWN,
+        State.FAILED,
+        State.CONFLICTED,
+        State.EXPIRED,
+    }
+)
 _PERSON_EVENTS = frozenset({Event.CANCEL, Event.REVIVE, Event.DISCARD, Event.RESTORE})
 
 
@@ -101,6 +139,12 @@ def step(item: Item, happening: Happening, now: int) -> Item:
             return item.changed(ready=True, due_at=None, updated_at=now)
         case Person():
             return _person(item, happening, now)
+        case Edited():
+            return _edited(item, happening, now)
+        case Prioritised(priority):
+            if item.state not in _RANKED:
+                raise IllegalTransition(f"An item that is {item.state} has no place in the queue.")
+            return item.changed(priority=priority, updated_at=now)
 
 
 def _move(item: Item, event: Event, now: int, **changes: object) -> Item:
@@ -153,6 +197,8 @@ def _retried(item: Item, happening: Answered, now: int, code: str) -> Item:
     used = item.attempts + 1
     delay = happening.policy.decide(used, happening.fraction, happening.outcome.retry_after_ms)
     if delay is None:
+        # What the last answer was stands in the history; that only time was lacking, here.
+        code = MaxRetriesExceeded.code
         return _freed(item, Event.GIVE_UP, now, ready=False, attempts=used, error_code=code)
     return _freed(
         item, Event.RETRY, now, ready=False, due_at=now + delay, attempts=used, error_code=code
@@ -177,7 +223,9 @@ def _person(item: Item, happening: Person, now: int) -> Item:
     if event is Event.CANCEL and item.step > 0:
         raise IllegalTransition("The text of this item has been sent; only its files still follow.")
     opens = next_state(item.state, event) is State.PENDING
-    changes: dict[str, object] = {"ready": opens, "due_at": None}
+    changes: dict[str, object] = {"ready": opens and _may_go(item, now), "due_at": None}
+    if opens and item.expires_at is not None and item.expires_at <= now:
+        changes["expires_at"] = None  # or it would expire again at once
     if event is Event.REVIVE:
         # Tries start afresh. The key stays: after a rejection the bytes are the same, and a strong
         # destination answers the same key the same way at worst.
@@ -185,3 +233,32 @@ def _person(item: Item, happening: Person, now: int) -> Item:
         if happening.send_id is not None:
             changes["send_id"] = happening.send_id
     return _move(item, event, now, **changes)
+
+
+def _may_go(item: Item, now: int) -> bool:
+    return item.not_before is None or item.not_before <= now
+
+
+def _edited(item: Item, happening: Edited, now: int) -> Item:
+    """Only while the destination has nothing of it (``step`` 0); never while an attempt is without
+    an answer: the table has no edit there."""
+    after = next_state(item.state, Event.EDIT)
+    if item.step > 0:
+        raise IllegalTransition("The text of this item has been sent; only its files still follow.")
+    # Out of an end it begins anew; a waiting row keeps its place, less the wait after a failure.
+    opens = after is State.PENDING and (item.state is not State.PENDING or item.due_at is not None)
+    expired = item.expires_at is not None and item.expires_at <= now
+    return _move(
+        item,
+        Event.EDIT,
+        now,
+        ready=_may_go(item, now) if opens else item.ready,
+        due_at=None,
+        expires_at=None if expired else item.expires_at,
+        attempts=0,
+        error_code=None,
+        send_id=happening.send_id,
+        priority=happening.priority,
+        size=item.size - item.body_bytes + happening.body_bytes,
+        body_bytes=happening.body_bytes,
+    )

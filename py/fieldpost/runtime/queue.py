@@ -9,20 +9,20 @@ from dataclasses import asdict
 from typing import Any
 
 from fieldpost.destinations.base import Destination
-from fieldpost.engine.errors import ItemNotFound, StaleRevision
+from fieldpost.engine.errors import ItemNotFound
 from fieldpost.engine.kinds import Kinds, standard_kinds
 from fieldpost.engine.limits import ORPHAN_AGE_MS, STEAL_AFTER_MS
-from fieldpost.engine.machine import Person, step
 from fieldpost.engine.model import Item, Stored
-from fieldpost.engine.record import history_with
 from fieldpost.engine.retry import PRESETS, RetryPolicy
-from fieldpost.engine.transitions import OPEN_STATES, Event, State
-from fieldpost.ports import NoAnswer, Put, Refused
+from fieldpost.engine.transitions import OPEN_STATES, State
+from fieldpost.ports import NoAnswer
 from fieldpost.security.journal import Verifier
 
 from . import views
+from .acts import Acts
 from .adopt import Intake
-from .committer import Change, Committer, Write
+from .byhand import ByHand
+from .committer import Change, Committer
 from .device import TOKEN
 from .driver import Driver, Host
 from .loop import SyncLoop
@@ -34,7 +34,7 @@ _JOURNAL_PAGE = 500
 _ROWS_MAX = 200
 
 
-class Queue:
+class Queue(ByHand):
     """An offline sync queue: `enqueue` saves durably, delivery happens by itself, once in effect.
 
     Use ``async with``, or `start` and `close`. All times are ms since the epoch, UTC.
@@ -65,6 +65,9 @@ class Queue:
             self._driver, self._intake, self.refresh_catalogue, self.collect_orphans
         )
         self._announced = 0
+        self.acts = Acts(
+            host.store, self._committer, host.clock, host.entropy, self.kinds, self._intake
+        )
         self._rescue = Rescue(host.store, self._intake, host.clock, rescue_box)
 
     # --- life ------------------------------------------------------------------------------------
@@ -121,18 +124,23 @@ class Queue:
     async def list(
         self, view: str = "waiting", *, cursor: int | None = None, limit: int = 50
     ) -> dict[str, Any]:
-        """``{"rows": [...], "next": cursor or None}``, newest first; ``view``: waiting, sent,
-        ended."""
+        """``{"rows": [...], "next": cursor or None, "counts": {state: n}}``, newest first;
+        ``view``: waiting, attention, sent, ended."""
         states = views.VIEWS[view]
         page = await self._host.store.page(
             states,
             limit=max(1, min(limit, _ROWS_MAX)),
             cursor=cursor,
             newest_first=True,
-            parts=("head",),
+            parts=views.PARTS.get(view, ("head",)),
         )
         lane, now = await self._lane_word(), self._host.clock.now()
-        return {"rows": [views.row(stored, lane, now) for stored in page.rows], "next": page.next}
+        counters = await self._host.store.counters()
+        return {
+            "rows": [views.row(stored, lane, now) for stored in page.rows],
+            "next": page.next,
+            "counts": {str(s): counters.get(f"state:{s}", 0) for s in states},
+        }
 
     async def detail(self, item_id: str) -> dict[str, Any]:
         """One row with payload, attachments and the timeline of attempts. Raises `ItemNotFound`."""
@@ -149,8 +157,9 @@ class Queue:
         return {
             "counts": counts,
             "inbox": counters.get("inbox", 0),
-            "waiting": sum(counts[s] for s in OPEN_STATES) + counters.get("inbox", 0),
-            "attention": counts[State.FAILED] + counts[State.CONFLICTED],
+            "waiting": sum(counts[s] for s in OPEN_STATES - views.NEED_A_PERSON)
+            + counters.get("inbox", 0),
+            "attention": sum(counts[s] for s in views.NEED_A_PERSON),
             "sent": counts[State.COMPLETED],
             "revision": counters.get("revision", 0),
             "syncing": progress is not None,
@@ -197,41 +206,6 @@ class Queue:
         self._driver.paused = None
         await self._committer.commit(Change(side={_PAUSE: None}, note="resume"))
         self._changed(ask_now=True)
-
-    async def cancel(self, item_id: str, reason: str = "") -> Item:
-        """Take an item back that has not been sent. Raises `IllegalTransition`, `StaleRevision`."""
-        return await self._person(item_id, Event.CANCEL, reason)
-
-    async def retry(self, item_id: str, reason: str = "") -> Item:
-        """Try a dead letter again, with its tries counted from none."""
-        item = await self._person(item_id, Event.REVIVE, reason)
-        self._changed()
-        return item
-
-    async def retry_all(self) -> int:
-        """Try all dead letters again; returns how many."""
-        count, cursor = 0, None
-        while True:
-            page = await self._host.store.page([State.FAILED], limit=_ROWS_MAX, cursor=cursor)
-            for stored in page.rows:
-                if "retry" in views.acts(stored.item):
-                    await self._person(stored.item.id, Event.REVIVE)
-                    count += 1
-            if page.next is None:
-                break
-            cursor = page.next
-        self._changed()
-        return count
-
-    async def discard(self, item_id: str, reason: str = "") -> Item:
-        """Give a dead letter up; it can be restored."""
-        return await self._person(item_id, Event.DISCARD, reason)
-
-    async def restore(self, item_id: str, reason: str = "") -> Item:
-        """Take a cancel or a discard back."""
-        item = await self._person(item_id, Event.RESTORE, reason)
-        self._changed()
-        return item
 
     async def sign_in(self, token: str) -> None:
         """Keep and use this device's token, as ``python -m gateway pair`` printed it."""
@@ -303,23 +277,6 @@ class Queue:
         if not found:
             raise ItemNotFound
         return found[0]
-
-    async def _person(self, item_id: str, event: Event, reason: str = "") -> Item:
-        stored = await self._stored(item_id, ("history",))
-        now = self._host.clock.now()
-        item = step(stored.item, Person(event), now)
-        entry = {"n": 0, "at": now, "ended_at": now, "outcome": str(event), "text": reason}
-        parts: dict[str, bytes | None] = {
-            "history": history_with(stored.parts.get("history"), entry)
-        }
-        write = Write(Put(item, parts=parts), was=stored.item.state)
-        try:
-            # The journal is not sealed: it says what was done, the sealed history says why.
-            (written,) = await self._committer.commit(Change([write], note=str(event)))
-        except Refused as refusal:
-            raise StaleRevision from refusal
-        self._announce()
-        return written
 
     def _announce(self) -> None:
         # Changes that shared a commit have one revision, and need one message.
