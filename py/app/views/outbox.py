@@ -5,6 +5,7 @@ from app.element import button, h, icon, when
 
 #: Acts a row offers, in the order of the buttons: (name in ``can``, words, drawing).
 ACTS = (
+    ("edit", "Edit", "edit"),
     ("retry", "Retry", "refresh"),
     ("restore", "Restore", "undo"),
     ("cancel", "Cancel", "x"),
@@ -40,9 +41,22 @@ def head(state):
         acts.append(button("Resume", "resume", {"key": "resume"}, "play"))
     elif up:
         acts.append(button("Pause", "pause", {"key": "pause"}, "pause"))
-    if up and (status.get("attention") or 0) > 1:
-        acts.append(button("Retry all", "retry-all", {"key": "retry-all"}, "refresh"))
-    return [h("div", {"class": "acts"}, acts), _progress(status), _said(state, status)]
+    return [
+        h("div", {"class": "acts"}, acts),
+        _progress(status),
+        _said(state, status),
+        _attention(status),
+    ]
+
+
+def _attention(status):
+    """Where those have gone that wait for a person instead of a network."""
+    number = status.get("attention") or 0
+    if not number:
+        return None
+    text = words.count(number, "item needs", "items need") + " your attention"
+    link = h("a", {"href": "#attention", "class": "go"}, text)
+    return h("p", {"key": "attention", "class": "bad"}, icon("alert"), link)
 
 
 def _progress(status):
@@ -78,11 +92,11 @@ def listing(state):
     """The rows, or what there is to say without them."""
     box = state["outbox"]
     if box["rows"] is None:
-        return _starting(state, box)
+        return starting(state, box, model.waiting(state))
     if not box["rows"]:
         text, more = EMPTY[box["view"]]
         if box["view"] == "waiting" and model.waiting(state):
-            return _starting(state, box)
+            return starting(state, box, model.waiting(state))
         drawing = icon("check" if box["view"] == "waiting" else "send")
         return [
             h(
@@ -105,8 +119,8 @@ def _list_name(box):
     return "Waiting items" if box["view"] == "waiting" else "Sent items"
 
 
-def _starting(state, box):
-    number = model.waiting(state)
+def starting(state, box, number):
+    """Before the rows of a list are known; ``number`` of them are to come."""
     said = []
     if box.get("error"):
         said.append(h("p", {"class": "bad"}, icon("alert"), box["error"]))
@@ -134,7 +148,7 @@ def row(one, now):
         h("span", {"class": "state " + tone}, text),
         when(one["created_at"], words.ago(one["created_at"], now)),
         h("span", {}, words.size(one.get("size") or 0)),
-        _attachments(one),
+        attachments(one),
         remote(one),
     ]
     body = h("div", {"class": "body"}, title, h("p", {"class": "meta"}, facts), why)
@@ -147,7 +161,8 @@ def row(one, now):
     )
 
 
-def _attachments(one):
+def attachments(one):
+    """How many, and how far they are."""
     number, parts = one.get("attachments") or 0, one.get("parts") or 0
     if not number:
         return None
@@ -174,9 +189,9 @@ def safe(url):
     return not colon or scheme.lower() in ("http", "https") or "/" in scheme
 
 
-def acts(one, title_id):
-    """The buttons of a row; each is described by the row's title."""
-    can = one.get("can") or []
+def acts(one, title_id, names=("retry", "restore", "cancel", "discard")):
+    """The buttons of a row, of those in ``names``; each is described by the row's title."""
+    can = [name for name in one.get("can") or [] if name in names]
     shown = [
         button(
             text,
