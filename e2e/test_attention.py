@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 
 import pytest
-from e2e.attaching import KEYS, form_ready
 from e2e.machines import (
     BOOT_MS,
     Device,
@@ -17,10 +16,10 @@ from e2e.machines import (
     save_ticket,
     wait_ready_offline,
 )
-from e2e.test_people import AXE, CHECK, RULES, SIDEWAYS, SMALL, press_to, shoot
+from e2e.test_people import AXE, CHECK, RULES, SIDEWAYS, SMALL, press_to, shoot, sizes
 from playwright.sync_api import Locator, Page, expect
 
-from fieldpost.testing.faultproxy import Fault, FaultProxy
+from fieldpost.testing.faultproxy import FaultProxy
 
 #: The gateway with an inbox that judges by what a summary says.
 PICKY = (str(Path(__file__).parent / "picky_gateway.py"),)
@@ -71,7 +70,7 @@ def test_a_refused_ticket_is_corrected_and_arrives_once(
     summary = dialog.get_by_label("Summary")
     expect(summary).to_be_focused()
     expect(summary).to_have_attribute("aria-invalid", "true")
-    expect(dialog.locator("#edit-summary-error")).to_contain_text("says too little")
+    expect(dialog.locator("#edit-summary-error")).to_have_text("Says too little.")
     keys.press("Control+A")
     keys.press("Delete")
     press_to(page, "Save and send")
@@ -148,3 +147,62 @@ def test_after_an_outage_all_go_out_with_one_retry(
     expect_sent(page, "Busy: one")
     expect_sent(page, "Busy: two")
     assert sorted(picky.inbox()) == ["Busy: one", "Busy: two"]
+
+
+# --- how it looks --------------------------------------------------------------------------------
+
+
+def prepare(page: Page) -> None:
+    wait_ready_offline(page)
+    save_ticket(page, "Refuse: the pump in the cellar of the left wing makes a noise")
+    save_ticket(page, "Refuse: second")
+    open_attention(page)
+    expect(row(page, "Refuse: second")).to_contain_text("says too little", timeout=BOOT_MS)
+
+
+@pytest.mark.parametrize(("width", "scheme"), sizes())
+def test_both_screens_are_accessible(
+    device: Device, picky: Gateway, width: int, scheme: str
+) -> None:
+    phone = width < 600
+    device.options |= {
+        "viewport": {"width": width, "height": 844 if phone else 900},
+        "color_scheme": scheme,
+        "has_touch": phone,
+        "is_mobile": phone,
+        "device_scale_factor": 2 if phone else 1,
+        "reduced_motion": "reduce",
+    }
+    page = device.open()
+    page.evaluate(AXE.read_text())
+    wrong: list[object] = []
+
+    def look(state: str) -> None:
+        shoot(page, f"{state}-{width}-{scheme}")
+        wrong.extend((state, one) for one in page.evaluate(CHECK, RULES))
+        wrong.extend((state, one) for one in page.evaluate(SIDEWAYS))
+        if phone:
+            wrong.extend((state, one) for one in page.evaluate(SMALL) if not one[3])
+
+    open_attention(page)
+    expect(page.get_by_text("Nothing needs you")).to_be_visible(timeout=BOOT_MS)
+    look("attention-empty")
+    page.get_by_role("link", name="Capture").click()
+    prepare(page)
+    look("attention")
+    page.get_by_label("Select Refuse: second").check()
+    expect(page.locator(".chosen")).to_be_visible()
+    look("attention-chosen")
+    page.locator(".chosen").get_by_role("button", name="Clear").click()
+    row(page, "Refuse: second").get_by_role("button", name="Edit").click()
+    expect(page.get_by_role("dialog").get_by_label("Summary")).to_be_focused()
+    look("edit")
+    page.keyboard.press("Escape")
+    row(page, "Refuse: second").get_by_role("button", name="Discard").click()
+    expect(page.get_by_role("dialog").get_by_label("Why? (optional)")).to_be_focused()
+    look("discard")
+    page.keyboard.press("Escape")
+    page.get_by_role("link", name="Settings").click()
+    expect(page.get_by_text("What you save is sent by itself.")).to_be_visible()
+    look("settings")
+    assert not wrong

@@ -124,9 +124,10 @@ def test_what_the_gateway_rejects_is_shown_and_can_be_tried_or_given_up(
     line.fault = Fault()
     open_outbox(page)
     page.get_by_role("button", name="Sync now").click()
+    expect(page.get_by_role("status")).to_contain_text("1 needs attention")
+    page.get_by_role("link", name="Attention", exact=True).click()
     row = page.get_by_role("listitem").filter(has_text="Without a category")
     expect(row).to_contain_text("Not accepted")
-    expect(page.get_by_role("status")).to_contain_text("1 needs attention")
     row.get_by_role("button", name="Without a category", exact=True).click()
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("Some fields are missing or not allowed.")
@@ -134,6 +135,7 @@ def test_what_the_gateway_rejects_is_shown_and_can_be_tried_or_given_up(
     page.keyboard.press("Escape")
 
     row.get_by_role("button", name="Discard").click()
+    dialog.get_by_role("button", name="Discard").click()
     expect(row).to_have_count(0)
     page.get_by_role("button", name="Undo").click()
     expect(row).to_contain_text("Not accepted")
@@ -241,7 +243,7 @@ def test_a_newer_version_in_another_tab_is_not_written_over(device: Device) -> N
     expect_not_saved(page, "newer version of the app", "Typed in the old tab")
 
 
-def test_a_full_storage_is_said_and_saving_works_once_there_is_room(
+def test_a_full_storage_is_said_and_the_save_happens_once_there_is_room(
     device: Device, gateway: Gateway
 ) -> None:
     page = device.open("/healthz")  # before the first write: Chromium asks for room now and then
@@ -253,10 +255,21 @@ def test_a_full_storage_is_said_and_saving_works_once_there_is_room(
     save(page)
     expect_not_saved(page, "storage of this device is full", "No room for this")
     expect(page.get_by_role("status")).to_contain_text("Storage problem")
+    note = page.locator("#ticket-note")
+    expect(note).to_contain_text("It saves itself when there is room.")
     assert page.evaluate(KEYS, "inbox") == []
-    session.send("Storage.overrideQuotaForOrigin", {"origin": device.url})
+    page.get_by_role("link", name="Attention", exact=True).click()
+    expect(page.get_by_text("A ticket is not saved yet")).to_be_visible()
+    page.get_by_role("link", name="Look at it").click()
+    note.get_by_role("button", name="Keep as a draft").click()
+    expect(note).not_to_contain_text("saves itself")
+    expect(field(page, "Summary")).to_have_value("No room for this")
     save(page)
-    expect(page.get_by_text("Saved on this device").first).to_be_visible()
+    expect(note).to_contain_text("It saves itself when there is room.")
+
+    session.send("Storage.overrideQuotaForOrigin", {"origin": device.url})
+    expect(page.get_by_text("There was room again: No room for this")).to_be_visible()
+    expect(field(page, "Summary")).to_have_value("")
     expect(page.get_by_role("status")).not_to_contain_text("Storage problem")
     expect_sent(page, "No room for this")
     assert gateway.inbox() == ["No room for this"]

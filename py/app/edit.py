@@ -143,7 +143,7 @@ def by_path(told, paths):
         ends = [path for path in paths if path == name or path.split(".")[-1] == name]
         if len(ends) == 1:
             text = told[name].strip()
-            found[ends[0]] = "The server says: " + text + ("" if text.endswith(".") else ".")
+            found[ends[0]] = text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
     return found
 
 

@@ -194,11 +194,12 @@ ACTS = {
     "retry-all": lambda app: app.attention.retry_all(),
     "retry-lost": lambda app: app.attention.retry_all(lost=True),
 }
-#: act -> (method of the engine, what is said)
+#: act -> (method of the engine, what is said, arguments)
 ASKS = {
     "sync": ("sync",),
     "pause": ("pause", "Paused"),
     "resume": ("resume", "Resumed"),
+    "try-now": ("breaker", "The server is tried now", {"action": "reset"}),
 }
 
 

@@ -203,6 +203,19 @@ def _storage(state):
     return []
 
 
+def answer(told):
+    """(what the server said, [(field's label, what is wrong with it)], for whoever looks it up)."""
+    fields = (told or {}).get("fields") or {}
+    text = (told or {}).get("text") or ""
+    said = "; ".join([f"{name}: {fields[name]}" for name in fields])
+    if said and text.endswith(said):  # the timeline has both in one line
+        text = text[: len(text) - len(said)].strip()
+    wrong = [(words.label(name.split(".")[-1]), fields[name]) for name in fields]
+    status = (told or {}).get("status")
+    codes = [status if status and status != 200 else None, (told or {}).get("code")]
+    return (text, wrong, " · ".join([str(code) for code in codes if code]))
+
+
 def attention(state):
     """How many things wait for a person."""
     return ((state.get("status") or {}).get("attention") or 0) + len(matters(state))
@@ -213,10 +226,15 @@ def limits(state):
     return [one for one in (state.get("status") or {}).get("limits") or [] if one.get("limit")]
 
 
+def is_full(one):
+    """A ring, which makes room by itself, is never warned of."""
+    return bool(one.get("warn")) and one["used"] >= one["limit"]
+
+
 def full(state, kind):
     """The limit that leaves no room for one more of this kind; None while there is room."""
     for one in limits(state):
-        if one["name"] in (kind, "items") and one["used"] >= one["limit"]:
+        if one["name"] in (kind, "all") and is_full(one):
             return one
     return None
 
@@ -231,12 +249,15 @@ def full_text(one):
 
 def limit_text(one):
     """``16 of 20 tickets``; a limit of bytes is said in sizes."""
-    name = one["name"]
-    if name.endswith("_bytes") or one.get("unit") == "bytes":
-        what = name[: -len("_bytes")] if name.endswith("_bytes") else name
-        many = words.PLURALS.get(what, what)
+    many = words.PLURALS.get(one["name"], one["name"])
+    if one.get("unit") == "bytes":
         return "{} of {} of {}".format(words.size(one["used"]), words.size(one["limit"]), many)
-    return "{} of {} {}".format(one["used"], one["limit"], words.PLURALS.get(name, name))
+    return "{} of {} {}".format(one["used"], one["limit"], many)
+
+
+def new_box(view):
+    """What a screen with a list keeps of it."""
+    return {"view": view, "rows": None, "next": None, "loading": False, "error": None}
 
 
 def route(text):

@@ -59,10 +59,10 @@ class Outbox:
     def start(self, name, identity):
         self._app.task(self.act(name, identity))
 
-    async def ask(self, method, said=None):
-        """One of the acts on the whole queue: sync, pause, resume."""
+    async def ask(self, method, said=None, args=None):
+        """One of the acts on the whole queue: sync, pause, resume, breaker."""
         try:
-            await self._app.engine.call(method)
+            await self._app.engine.call(method, args)
         except EngineError as error:
             self._app.notes.add((error.message + " " + error.todo).strip(), "bad")
             return

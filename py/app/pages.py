@@ -7,11 +7,6 @@ PAGE = 50
 REFRESHED_MAX = 500
 
 
-def new_box(view):
-    """What a screen with a list keeps of it."""
-    return {"view": view, "rows": None, "next": None, "loading": False, "error": None}
-
-
 class Pages:
     """Fills ``box``; ``show`` draws it."""
 

@@ -42,9 +42,14 @@ def _time(part):
     hours, colon, minutes = part.partition(":")
     if not colon:
         minutes = "00"
-    if hours.isdigit() and minutes.isdigit() and int(hours) < 24 and int(minutes) < 60:
-        return f"{int(hours):02d}:{int(minutes):02d}"
-    return part
+    if not is_time(hours + ":" + minutes):
+        return part
+    return f"{int(hours):02d}:{int(minutes):02d}"
+
+
+def is_time(text):
+    hours, _, minutes = text.partition(":")
+    return hours.isdigit() and minutes.isdigit() and int(hours) < 24 and int(minutes) < 60
 
 
 def changes(settings, values):
@@ -79,7 +84,7 @@ def _number(name, was, text, made, wrong):
 
 
 def _times(was, wanted, made, wrong):
-    bad = [one for one in wanted if len(one) != 5 or one[2] != ":"]
+    bad = [one for one in wanted if not is_time(one)]
     if bad:
         wrong["at_times"] = f"{bad[0]} is not a time. Write it as 18:30."
     elif wanted != was:

@@ -11,7 +11,6 @@ from app.engine_client import EngineClient, EngineError
 from app.form import Form, draft_name
 from app.notes import Notes
 from app.outbox import Outbox
-from app.pages import new_box
 from app.settings import Settings
 from app.updates import Updates, snapshot
 from app.views import capture as capture_view
@@ -42,8 +41,8 @@ class App:
             "facts": {},
             "storage": {},
             "version": None,
-            "outbox": new_box("waiting"),
-            "attention": new_box("attention"),
+            "outbox": model.new_box("waiting"),
+            "attention": model.new_box("attention"),
             "settings": None,
             "held": {},
         }

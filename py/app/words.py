@@ -13,7 +13,7 @@ PLURALS = {
     "feedback": "feedback",
     "log": "logs",
     "evidence": "evidence bundles",
-    "items": "items",
+    "all": "items",
 }
 
 #: For a row whose ``state_text`` is missing (an engine older than the page).

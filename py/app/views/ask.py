@@ -1,6 +1,6 @@
 """The dialog that asks: an item to correct, or the reason for which some are discarded."""
 
-from app import edit, words
+from app import edit, model, words
 from app.element import button, h, icon
 from app.views import capture
 
@@ -12,7 +12,7 @@ def form(asked):
     return _edit(asked) if asked["what"] == "edit" else _discard(asked)
 
 
-def _frame(title, name, content, said, go):
+def _frame(title, name, content, said, go, keep):
     head = h(
         "header",
         {},
@@ -25,7 +25,7 @@ def _frame(title, name, content, said, go):
         "footer",
         {},
         h("button", {"type": "submit", "class": "primary", "aria-busy": busy and "true"}, go),
-        button("Keep it", "ask-close", {"class": "quiet"}),
+        button(keep, "ask-close", {"class": "quiet"}),
         problem,
     )
     props = {"id": name, "method": "dialog", "novalidate": True, "autocomplete": "off"}
@@ -51,13 +51,14 @@ def _edit(asked):
             errors.get("priority"),
         )
     )
-    return _frame("Correct and send", "edit-form", shown, asked["said"], "Save and send")
+    return _frame("Correct and send", "edit-form", shown, asked["said"], "Save and send", "Cancel")
 
 
-def _answer(answer):
-    if not answer or not answer.get("text"):
+def _answer(told):
+    text = model.answer(told)[0]  # what it said of fields stands at them
+    if not text:
         return None
-    return h("p", {"class": "answer"}, h("strong", {}, "The server said: "), answer["text"])
+    return h("p", {"class": "answer"}, h("strong", {}, "The server said: "), text)
 
 
 def _field(field, wrong):
@@ -115,4 +116,4 @@ def _discard(asked):
             h("textarea", {"id": "discard-reason", "name": "reason", "rows": "2"}),
         ),
     ]
-    return _frame(title, "discard-form", content, asked["said"], "Discard")
+    return _frame(title, "discard-form", content, asked["said"], "Discard", "Keep it")

@@ -128,14 +128,15 @@ def row(one, now, chosen):
     )
 
 
-def _answer(answer):
-    """What the server said, in its own words; the status and the code for whoever looks it up."""
-    if not answer:
+def _answer(told):
+    """What the server said, in its own words; its code for whoever looks it up."""
+    if not told:
         return None
-    code = [str(answer[name]) for name in ("status", "code") if answer.get(name)]
+    text, wrong, code = model.answer(told)
     return h(
-        "p",
+        "div",
         {"class": "answer"},
-        answer.get("text") or "The server gave no reason.",
-        h("span", {"class": "meta"}, " · ".join(code)) if code else None,
+        h("p", {}, text or "The server gave no reason.") if text or not wrong else None,
+        [h("p", {"key": name}, h("strong", {}, name + ": "), said) for name, said in wrong],
+        h("p", {"class": "meta"}, code) if code else None,
     )

@@ -69,6 +69,8 @@ def _progress(status):
     text = f"Sending {min(done + 1, of) if of else 0} of {of}"
     if bytes_of:
         text += f" · {words.size(sent)} of {words.size(bytes_of)}"
+    if progress.get("ms_left"):
+        text += f" · about {words.span(progress['ms_left'])} left"
     bar = {"max": "100", "value": str(share), "aria-label": "Sending"}
     return h("div", {"class": "sending"}, h("progress", bar), h("p", {"class": "meta"}, text))
 
@@ -79,6 +81,9 @@ def _said(state, status):
         return None
     if status.get("paused"):
         return h("p", {"class": "meta"}, "Paused. Nothing is sent until you choose Resume.")
+    held = status.get("held")
+    if held and held.get("text"):
+        return h("p", {"class": "meta"}, held["text"])
     at = status.get("next_try_at")
     if at and model.waiting(state):
         return h("p", {"class": "meta"}, "Next try ", when(at, words.until(at, state["now"])))

@@ -1,7 +1,7 @@
 """Settings of sending: what is going on, the choices, the limits in use."""
 
 from app import model, preferences, words
-from app.element import button, h, icon
+from app.element import button, h, when
 from app.views import capture
 
 
@@ -38,31 +38,32 @@ def _sending(state):
         said = "What you save is sent by itself."
         act = button("Pause sending", "pause", {}, "pause")
     return _card(
-        "sending", "Sending", h("p", {}, said), h("div", {"class": "acts"}, act), _lane(status)
+        "sending",
+        "Sending",
+        h("p", {}, said),
+        h("div", {"class": "acts"}, act),
+        _lane(state, status),
     )
 
 
-#: State of the guard that stops knocking at a server that fails (the engine's `lane.breaker`).
+#: The guard that stops knocking at a server that fails: (tone, words, what leads out of it).
 GUARD = {
-    "closed": ("good", "The server works."),
-    "half_open": ("warn", "The server is being tried with a few items."),
-    "open": ("warn", "The server failed several times in a row, so sending to it rests for now."),
-    "forced_open": ("warn", "Sending to this server was stopped by hand."),
+    "closed": ("good", "The server takes what is sent.", None),
+    "half_open": ("warn", "The server failed. It is being tried with a little.", "Try all now"),
+    "open": ("warn", "The server failed again and again, so it is left in peace.", "Try now"),
+    "held": ("warn", "Sending to this server was stopped by hand.", "Send again"),
 }
 
 
-def _lane(status):
+def _lane(state, status):
     lane = status.get("lane") or {}
-    guard = lane.get("breaker")
-    if not isinstance(guard, dict) or guard.get("state") not in GUARD:
+    if lane.get("breaker") not in GUARD or not lane.get("requests", 1):
         return None
-    tone, text = GUARD[guard["state"]]
-    act = None
-    if guard["state"] != "closed":
-        act = button("Try now", "try-now", {"class": "small"}, "refresh")
-    return h(
-        "p", {"class": "guard"}, h("span", {"class": "state " + tone}, icon("send"), text), act
-    )
+    tone, text, out = GUARD[lane["breaker"]]
+    at = lane.get("next_probe_at")
+    after = [" Next try ", when(at, words.until(at, state["now"])), "."] if at and out else None
+    act = button(out, "try-now", {"class": "small"}, "refresh") if out else None
+    return h("div", {"class": "guard"}, h("p", {"class": "state " + tone}, text, after), act)
 
 
 def _choices(name, legend, options, chosen):

@@ -55,7 +55,7 @@ def banners(state):
         todo = "You can go on capturing; everything stays on this device."
         shown.append(_banner("engine", "bad", "alert", text, todo))
     for one in model.limits(state):
-        if one["used"] >= one["limit"]:
+        if model.is_full(one):
             todo = "Send or cancel some before you save more."
             shown.append(_limit(one, "Full", todo))
         elif one.get("warn"):
