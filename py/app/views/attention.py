@@ -59,8 +59,8 @@ def _chosen(chosen):
         if name in ("retry", "discard") and all(name in one["can"] for one in chosen)
     ]
     acts.append(button("Clear", "many-clear", {"key": "clear", "class": "small quiet"}, "x"))
-    said = h("p", {}, words.count(len(chosen), "item") + " selected")
-    return h("div", {"key": "chosen", "class": "chosen", "role": "group"}, said, acts)
+    said = h("p", {}, f"{len(chosen)} selected")
+    return h("div", {"key": "chosen", "class": "chosen"}, said, acts)
 
 
 def listing(state):

@@ -90,7 +90,7 @@ def check_a_selection_offers_what_all_of_it_can():
     assert acts == ["Retry", "Discard", "Clear"]
     box["chosen"] = [ROW["id"], "other"]
     bar = shown(attention.head(state(None, box)))
-    assert "2 items selected" in text_of(bar)
+    assert "2 selected" in text_of(bar)
     assert [text_of(b) for b in find(bar, "button")] == ["Retry", "Clear"]
 
 
