@@ -35,7 +35,7 @@ soak:           ## the long ones
 	@$(IN_ENV) dev -m tools.tests soak $(ARGS)
 
 bench:          ## the numbers, as a table and JSON
-	@$(IN_ENV) dev -m tools.bench $(ARGS)
+	@$(IN_ENV) bench -m tools.bench $(ARGS)
 
 clean:          ## everything that was made, except the virtual environment and data/
 	rm -rf build dist node_modules bench-results py/fieldpost/hosts/browser/glue.js

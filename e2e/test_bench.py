@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from tools.paths import ROOT
 
+LEVELS, SIZES = ("FULL", "NORMAL"), ("one", "100")
+STORES = ("memory", *(f"SQLite {level}" for level in LEVELS))
 WORK = {
     "saving": {
         "bulk enqueue",
@@ -31,8 +33,17 @@ WORK = {
         "CPython, memory: enqueue",
         "CPython, SQLite: enqueue",
         "CPython, memory store: put and take",
-        "CPython, SQLite store: one row a commit",
-        "CPython, SQLite store: 100 rows a commit",
+        "CPython, SQLite NORMAL: enqueue",
+        *(f"CPython, SQLite {level}: put, {size} a commit" for level in LEVELS for size in SIZES),
+        *(
+            f"CPython, {which}: claim and settle, {size} a commit, {depth} deep"
+            for which in STORES
+            for size in SIZES
+            for depth in (100, 400)
+        ),
+        *(f"CPython, {which}: a batch from a deep queue against a shallow one" for which in STORES),
+        "CPython, memory: peak memory",
+        "CPython, SQLite: peak memory",
         "CPython: claim, settle",
         "gateway: operations taken in",
     },

@@ -1,4 +1,4 @@
-"""The virtual environment: `python -m tools.env run|dev <arguments>` runs Python inside it.
+"""The virtual environment: `python -m tools.env run|dev|bench <arguments>` runs Python inside it.
 
 Runs on the system's own Python, before anything is installed. Done once for each state of
 pyproject.toml; after that it costs one hash.
@@ -21,7 +21,8 @@ OLDEST = (3, 11)
 VENV = Path(os.environ.get("FIELDPOST_VENV", ROOT / ".venv"))
 # Builds run without pip's isolation, which would need the network each time.
 BUILD_NEEDS = ("hatchling>=1.25", "editables>=0.5")
-EXTRAS = {"run": ".[gateway]", "dev": ".[dev]"}
+#: Each holds all of those before it.
+EXTRAS = {"run": ".[gateway]", "dev": ".[dev]", "bench": ".[bench]"}
 
 
 def python() -> Path:
@@ -44,8 +45,8 @@ def _only_one() -> Iterator[None]:
 
 
 def _stamps_that_do(kind: str) -> list[Path]:
-    """`dev` holds all that `run` has."""
-    return [VENV / f"fieldpost-{k}.stamp" for k in dict.fromkeys([kind, "dev"])]
+    kinds = list(EXTRAS)
+    return [VENV / f"fieldpost-{k}.stamp" for k in kinds[kinds.index(kind) :]]
 
 
 def ensure(kind: str) -> None:

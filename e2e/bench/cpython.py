@@ -5,53 +5,37 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import sqlite3
 import time
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 from e2e.machines import Gateway
 
 from fieldpost.destinations.gateway import GatewayDestination
 from fieldpost.engine.canonical import canonical, sha256_hex
-from fieldpost.engine.model import Item
 from fieldpost.hosts.cpython.keyring import KeyRing
-from fieldpost.hosts.cpython.system import AlwaysOnline, SystemClock, SystemEntropy
-from fieldpost.ports import Commit, Put, Store
+from fieldpost.hosts.cpython.system import AlwaysOnline, SystemClock
+from fieldpost.ports import Store
 from fieldpost.runtime.driver import Host
 from fieldpost.runtime.queue import Queue
 from fieldpost.stores.memory import MemoryStore
-from fieldpost.stores.sqlite import SqliteStore
-from fieldpost.stores.sqlite_schema import _DDL  # the same table, by hand
 from fieldpost.testing.fakes import FakeGateway, LocalTabs
 
-from .rows import Row, median, milliseconds, paired, percentile, rate
+from . import deep
+from .rows import Row, median, milliseconds, percentile, rate
+from .work import ENTROPY, commit_all, ms_since, open_sqlite, puts, ticket
 
 _BATCH = 100
 _DEVICE = "00000000-0000-7000-8000-00000000000d"
-_ENTROPY = SystemEntropy()
 _SEALED = "AES-256-GCM, HMAC marks"
-
-
-def ticket(n: int) -> dict[str, Any]:
-    """600 bytes of canonical JSON."""
-    made = {"summary": f"Ticket {n:06d}", "description": "", "severity": "medium"}
-    made["user"] = {"name": "Ada Example", "email": "ada@example.org"}  # type: ignore[assignment]
-    made["description"] = "d" * (600 - len(json.dumps(made, separators=(",", ":"))))
-    return made
-
-
-def _ms(started: float) -> float:
-    return (time.perf_counter() - started) * 1000
 
 
 @contextlib.asynccontextmanager
 async def queue_on(store: Store) -> AsyncIterator[Queue]:
     """A queue whose gateway is a function call away; not started, so that nothing drains."""
-    host = Host(store, FakeGateway(), SystemClock(), _ENTROPY, AlwaysOnline(), LocalTabs())
+    host = Host(store, FakeGateway(), SystemClock(), ENTROPY, AlwaysOnline(), LocalTabs())
     host.transport.store = store  # type: ignore[attr-defined]
     yield Queue(host, GatewayDestination("https://post.example/", _DEVICE), owner="bench")
     await store.close()
@@ -60,18 +44,19 @@ async def queue_on(store: Store) -> AsyncIterator[Queue]:
 async def _stores(folder: Path, which: str) -> Store:
     if which == "memory":
         return MemoryStore(KeyRing.ephemeral())
-    return await SqliteStore.open(folder / f"{uuid.uuid4()}.db", KeyRing.ephemeral())
+    level = which.partition(" ")[2] or "FULL"
+    return await open_sqlite(folder / f"{uuid.uuid4()}.db", level)
 
 
 async def measure(folder: Path, rounds: int, *, quick: bool) -> list[Row]:
     n = 200 if quick else 5_000
-    rows = [await _enqueue(folder, which, n, rounds) for which in ("memory", "SQLite")]
+    rows = [
+        await _enqueue(folder, which, n, rounds) for which in ("memory", "SQLite", "SQLite NORMAL")
+    ]
     rows.append(await _store_memory(n, rounds))
-    rows.append(await _store_sqlite(folder, n, 1, rounds))
-    rows.append(await _store_sqlite(folder, n, _BATCH, rounds))
     rows.append(await _drain(folder, n, rounds))
     rows.append(await _ingest(folder, n, rounds))
-    return rows
+    return rows + await deep.measure(folder, rounds, quick=quick)
 
 
 async def _enqueue(folder: Path, which: str, n: int, rounds: int) -> Row:
@@ -82,12 +67,13 @@ async def _enqueue(folder: Path, which: str, n: int, rounds: int) -> Row:
             for i in range(min(n, 500)):
                 started = time.perf_counter()
                 await queue.enqueue("ticket", ticket(i))
-                each.append(_ms(started))
+                each.append(ms_since(started))
             payloads = [ticket(i) for i in range(n)]
             started = time.perf_counter()
             await queue.enqueue_many("ticket", payloads)
-            bulk.append(_ms(started))
-    durable = "nothing durable" if which == "memory" else "WAL, synchronous=FULL"
+            bulk.append(ms_since(started))
+    level = which.partition(" ")[2] or "FULL"
+    durable = "nothing durable" if which == "memory" else f"WAL, synchronous={level}"
     return Row(
         f"CPython, {which}: enqueue",
         f"public API; single: awaited one by one; bulk: {n:,} in one commit; {_SEALED}, journal; "
@@ -105,33 +91,15 @@ async def _enqueue(folder: Path, which: str, n: int, rounds: int) -> Row:
     )
 
 
-def _puts(n: int) -> list[Put]:
-    def put(i: int) -> Put:
-        now = 1_750_000_000_000 + i
-        body = json.dumps(ticket(i)).encode()
-        id_, send = _ENTROPY.uuid7(now), _ENTROPY.uuid7(now)
-        item = Item(id_, "ticket", "create", "gateway", send, now, now, size=600, body_bytes=600)
-        return Put(item, {"head": b'{"t":"Ticket"}', "body": body}, {"fingerprint": id_}, True)
-
-    return [put(i) for i in range(n)]
-
-
-async def _commit_all(store: Store, puts: Sequence[Put], size: int) -> float:
-    started = time.perf_counter()
-    for at in range(0, len(puts), size):
-        await store.commit(Commit(puts=tuple(puts[at : at + size])))
-    return _ms(started)
-
-
 async def _store_memory(n: int, rounds: int) -> Row:
     put, take = [], []
     for _ in range(rounds):
         store = MemoryStore(KeyRing.ephemeral())
-        put.append(await _commit_all(store, _puts(n), _BATCH))
+        put.append(await commit_all(store, puts(n), _BATCH))
         started = time.perf_counter()
         for _ in range(n // _BATCH):
             await store.ready("gateway", _BATCH, ("head", "body"))
-        take.append(_ms(started))
+        take.append(ms_since(started))
     both = [a + b for a, b in zip(put, take, strict=True)]
     return Row(
         "CPython, memory store: put and take",
@@ -143,56 +111,6 @@ async def _store_memory(n: int, rounds: int) -> Row:
     )
 
 
-def _raw(path: Path, puts: Sequence[Put], size: int) -> float:
-    """The same columns and indexes by hand, parts in clear, no preconditions, no counters."""
-    connection = sqlite3.connect(path, isolation_level=None)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.executescript(_DDL)
-    names = (
-        "id, kind, operation, lane, send_id, created_at, updated_at, state, priority, revision, "
-        "ready, rank, attempts, attempt, step, size, body_bytes, schema, fingerprint, kid, head, "
-        "body"
-    )
-    sql = f"INSERT INTO items ({names}) VALUES ({', '.join('?' * 22)})"
-    started = time.perf_counter()
-    for at in range(0, len(puts), size):
-        values = [
-            (
-                *(p.item.id, "ticket", "create", "gateway", p.item.send_id, p.item.created_at),
-                *(p.item.updated_at, "pending", 5, 1, True, 5, 0, 0, 0, 600, 600, 1, p.item.id),
-                *("d1-00000000", p.parts["head"], p.parts["body"]),
-            )
-            for p in puts[at : at + size]
-        ]
-        connection.execute("BEGIN IMMEDIATE")
-        connection.executemany(sql, values)
-        connection.execute("COMMIT")
-    took = _ms(started)
-    connection.close()
-    return took
-
-
-async def _store_sqlite(folder: Path, n: int, size: int, rounds: int) -> Row:
-    n = n if size > 1 else min(n, 1_000)
-    ours, raw = [], []
-    for _ in range(rounds):
-        store = await SqliteStore.open(folder / f"{uuid.uuid4()}.db", KeyRing.ephemeral())
-        puts = _puts(n)
-        raw.append(_raw(folder / f"{uuid.uuid4()}.db", puts, size))
-        ours.append(await _commit_all(store, puts, size))
-        await store.close()
-    return Row(
-        f"CPython, SQLite store: {'one row' if size == 1 else f'{size} rows'} a commit",
-        f"WAL, synchronous=FULL; ours {_SEALED}, preconditions, counters, from asyncio; raw: the "
-        "same table and indexes, parts in clear, sqlite3 in the calling thread",
-        {"Fieldpost": rate(n, ours), "raw sqlite3": rate(n, raw)},
-        paired(ours, raw),
-        "× raw",
-        0.6 if size == 1 else 0.5,
-    )
-
-
 async def _drain(folder: Path, n: int, rounds: int) -> Row:
     found: dict[str, list[float]] = {"memory": [], "SQLite": []}
     for _ in range(rounds):
@@ -201,7 +119,7 @@ async def _drain(folder: Path, n: int, rounds: int) -> Row:
                 await queue.enqueue_many("ticket", [ticket(i) for i in range(n)])
                 started = time.perf_counter()
                 status = await queue.sync()
-                samples.append(_ms(started))
+                samples.append(ms_since(started))
                 assert status["counts"]["completed"] == n, status
     return Row(
         "CPython: claim, settle",
@@ -216,8 +134,8 @@ def _bodies(n: int) -> list[bytes]:
         payload = canonical(ticket(i))
         now = int(time.time() * 1000)
         head = {
-            "id": _ENTROPY.uuid7(now),
-            "send_id": _ENTROPY.uuid7(now),
+            "id": ENTROPY.uuid7(now),
+            "send_id": ENTROPY.uuid7(now),
             "kind": "ticket",
             "operation": "create",
             "captured_at": now,
@@ -245,7 +163,7 @@ async def _ingest(folder: Path, n: int, rounds: int) -> Row:
                 for body in bodies:
                     answer = await client.post("api/v1/operations", content=body)
                     assert answer.json()["results"][-1]["status"] == "delivered"
-                samples.append(_ms(started))
+                samples.append(ms_since(started))
     finally:
         await asyncio.to_thread(gateway.stop)
     return Row(

@@ -13,6 +13,8 @@ SAID = {
     "discard": ("Discarded", "restore"),
     "retry": ("It is tried again", None),
     "restore": ("Back in the queue", None),
+    "arrived": ("Taken as sent", None),
+    "send_again": ("It is sent again", None),
 }
 
 

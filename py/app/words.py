@@ -64,6 +64,8 @@ OUTCOMES = {
     "discard": "Discarded",
     "restore": "Brought back",
     "priority": "Priority changed",
+    "deliver": "Found at the server by a person",
+    "lookup_absent": "Not found at the server by a person",
 }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from .engine.model import Capture, Item, Stored
 from .engine.transitions import State
@@ -33,7 +33,8 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class Unique:
-    """No row created at or after ``since`` (ms) carries ``value`` (plaintext) as ``mark``.
+    """No row created from ``since`` to ``until`` (ms, both included; None: without end) carries
+    ``value`` (plaintext) as ``mark``.
 
     ``mark``: one of `engine.model.MARKS`. Refused with the ``existing_id`` of the oldest such row.
     """
@@ -41,17 +42,34 @@ class Unique:
     mark: str
     value: str
     since: int = 0
+    until: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Below:
-    """The counter is below ``limit`` before this commit. Counters: ``open``, ``state:<state>``."""
+    """The counter is below ``limit`` before this commit. Counters: those of `Store.counters`; one
+    that has never counted anything is 0."""
 
     counter: str
     limit: int
 
 
-Precondition = Absent | Revision | Unique | Below
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The first ``size`` rows in line are exactly ``ids`` (fewer of them: there are no others).
+
+    ``line``: ``entity``, and ``key`` is the mark as stored: the rows of that entity that are open
+    or failed, those under way first, then by sequence (`engine.ordering.turn`); or ``parent``, and
+    ``key`` is an id: the blocked rows that wait for that item, by sequence.
+    """
+
+    line: Literal["entity", "parent"]
+    key: str
+    ids: tuple[str, ...]
+    size: int
+
+
+Precondition = Absent | Revision | Unique | Below | Line
 
 
 class Refused(Exception):
@@ -88,7 +106,8 @@ class JournalRecord:
     """One hash-chained record; the store adds the gapless store-wide number ``n``.
 
     ``text``: canonical JSON {writer, k, prev, at, changes: [[id, from, to, revision]], note?,
-    anchors?}; ``hash`` = hex SHA-256 of ``text``; ``prev`` = the hash of this writer's record k-1.
+    anchors?} (``to`` null: the row was removed); ``hash`` = hex SHA-256 of ``text``; ``prev`` = the
+    hash of this writer's record k-1.
     """
 
     writer: str
@@ -106,6 +125,9 @@ class Commit:
     puts: tuple[Put, ...] = ()
     adopt: tuple[str, ...] = ()  # inbox captures to remove (their ids)
     drop_blobs: tuple[str, ...] = ()  # attachment ids whose manifest and parts are removed
+    #: Ids of rows removed for good, with the bytes of attachments that nothing else refers to. No
+    #: put of the same commit may name them; a row that is not there is nothing to remove.
+    drop: tuple[str, ...] = ()
     side: dict[tuple[str, str], str | None] = field(
         default_factory=dict
     )  # (table, key) -> JSON text
@@ -171,6 +193,18 @@ class Store(Protocol):
         """The smallest due time of a not-ready claimable row of the lane. A row with neither
         ``due_at`` nor ``not_before`` has none: a commit frees it, no time does."""
 
+    async def lines(
+        self, line: Literal["entity", "parent"], keys: Sequence[str], size: int
+    ) -> list[list[Item]]:
+        """For each key the first ``size`` rows in line, as `Line` orders them."""
+
+    async def marks(self, mark: str, values: Sequence[str]) -> list[str]:
+        """What the column ``mark`` holds for each of the plaintext ``values``."""
+
+    async def expired(self, now: int, limit: int) -> list[Stored]:
+        """Rows, pending or blocked, with no step done, whose ``expires_at`` is <= now; earliest
+        first within a state."""
+
     async def page(
         self,
         states: Sequence[State],
@@ -187,8 +221,11 @@ class Store(Protocol):
         """Ids of rows whose ``mark`` is the HMAC of ``value``, oldest first."""
 
     async def counters(self) -> dict[str, int]:
-        """``open``, ``state:<state>`` for each state, ``sequence``, ``revision``, ``journal``,
-        ``inbox``; O(1)."""
+        """``open`` (undelivered items), ``bytes`` (of their payloads and attachments),
+        ``state:<state>`` for each state, ``sequence``, ``revision``, ``journal``, ``inbox``,
+        ``removed`` (rows that `Commit.drop` took), and for each kind that was ever here
+        ``open:<kind>`` and ``bytes:<kind>``; O(1). ``bytes`` and those by kind are missing until
+        the first commit on a store that a version without them has written to."""
 
     async def side(self, table: str, key: str) -> str | None: ...
 

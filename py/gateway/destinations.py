@@ -152,7 +152,7 @@ def _head(operation: Operation) -> dict[str, str]:
         summary, severity = f"{rating} of 5: {comment}" if comment else f"{rating} of 5", ""
         requester = lookup(payload, "userName")
     else:
-        summary = str(lookup(payload, "summary") or "")
+        summary = str(lookup(payload, "summary") or kinds.title(operation.kind, payload))
         severity = str(lookup(payload, "severity") or "")
         requester = lookup(payload, "user.name")
     return {"summary": summary[:200], "severity": severity, "requester": str(requester or "")}

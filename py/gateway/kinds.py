@@ -3,13 +3,15 @@ form let through while it was offline."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from fieldpost.engine.errors import InvalidItem
-from fieldpost.engine.kinds import FEEDBACK, TICKET, Kinds
+from fieldpost.engine.kinds import FEEDBACK, STANDARD, TICKET, Kinds
 
-_KINDS = Kinds(TICKET, FEEDBACK)
-NAMES = (TICKET.name, FEEDBACK.name)
+# Without the finer rules: whoever sends it has kept to them, or captured it before they were there.
+_KINDS = Kinds(*(replace(kind, fields={}) for kind in STANDARD))
+NAMES = tuple(kind.name for kind in STANDARD)
 
 #: Offered, not enforced: a ticket captured a week ago may carry a category that is gone by now, and
 #: people sort that out better than a refusal does.
@@ -32,6 +34,11 @@ def describe() -> dict[str, Any]:
         }
         for kind in (TICKET, FEEDBACK)
     }
+
+
+def title(name: str, payload: dict[str, Any]) -> str:
+    """What names it in a list."""
+    return _KINDS.title(name, payload)
 
 
 def wrong_fields(name: str, payload: dict[str, Any]) -> dict[str, str]:

@@ -9,6 +9,7 @@ import pytest
 
 from fieldpost.engine.errors import DatabaseError, DecryptionError, SchemaTooNew, StorageFull
 from fieldpost.engine.model import Capture
+from fieldpost.engine.transitions import State
 from fieldpost.hosts.cpython.keyring import Key, KeyRing
 from fieldpost.ports import Commit, Manifest, Put
 from fieldpost.stores import sqlite_queries
@@ -44,6 +45,32 @@ def content(path: Path) -> bytes:
 
 def names(folder: Path) -> list[str]:
     return sorted(file.name for file in folder.iterdir())
+
+
+async def test_counters_by_kind_of_a_file_that_has_none(path: Path, ring: KeyRing) -> None:
+    """Counted once, by the first commit; again after a version without them has written."""
+    store = await SqliteStore.open(path, ring)
+    (row, _, _) = await add(store, new(1, size=3), new(2, kind="log", size=4), new(3, size=5))
+    await update(store, row, state=State.COMPLETED, ready=False)
+    await store.close()
+    by_kind = {"open:ticket": 1, "bytes:ticket": 5, "open:log": 1, "bytes:log": 4, "bytes": 9}
+
+    def old_version(sql: str) -> None:
+        with sqlite3.connect(path) as connection:
+            connection.execute(sql)
+        connection.close()
+
+    names = "name LIKE 'open:%' OR name LIKE 'bytes%' OR name IN ('kinds', 'removed')"
+    old_version(f"DELETE FROM meta WHERE {names}")
+    store = await SqliteStore.open(path, ring)
+    assert not by_kind.keys() & (await store.counters()).keys()
+    await store.commit(Commit())
+    assert by_kind.items() <= (await store.counters()).items()
+    old_version("UPDATE meta SET v = v + 7 WHERE name IN ('bytes:log', 'revision')")
+    assert not by_kind.keys() & (await store.counters()).keys()
+    await store.capture(Capture(uid(8), NOW, b"{}"))
+    assert by_kind.items() <= (await store.counters()).items()
+    await store.close()
 
 
 async def test_the_files_are_for_the_owner_only(path: Path, ring: KeyRing) -> None:
@@ -136,7 +163,7 @@ async def test_a_newer_schema_is_not_touched(path: Path, ring: KeyRing) -> None:
     store = await SqliteStore.open(path, ring)
     (row,) = await add(store, new(1))
     with sqlite3.connect(path) as newer:
-        newer.execute("UPDATE meta SET v = 2 WHERE name = 'schema'")
+        newer.execute("UPDATE meta SET v = 3 WHERE name = 'schema'")
     newer.close()
     with pytest.raises(SchemaTooNew):
         await add(store, new(2))

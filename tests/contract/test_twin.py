@@ -20,6 +20,7 @@ from fieldpost.testing.storecontract.support import NOW, Journalled, check, item
 
 NUMBERS = st.integers(1, 8)
 TIMES = st.none() | st.integers(NOW, NOW + 20)
+KINDS = ("ticket", "log")
 VALUES = st.sampled_from(["", "a", "ü|漏"])
 PART_VALUES = st.none() | st.binary(max_size=20) | st.just(b"long" * 400)
 COLUMNS = st.fixed_dictionaries(
@@ -33,18 +34,33 @@ COLUMNS = st.fixed_dictionaries(
         "due_at": TIMES,
         "not_before": TIMES,
         "error_code": st.none() | st.just("X"),
+        "size": st.integers(0, 3),
         "created_at": st.integers(NOW, NOW + 5),
         "attachments": st.sets(NUMBERS, max_size=3).map(
             lambda found: tuple(Attachment(uid(900 + n), 1, 1) for n in sorted(found))
         ),
         "entity": st.none(),
+        "attempt": st.integers(0, 1),
+        "expires_at": TIMES,
+        "parents": st.lists(NUMBERS.map(uid), max_size=2, unique=True).map(tuple),
+        "on_parent_failed": st.none() | st.just("cancel"),
     },
 )
 EXPECT = st.one_of(
     st.builds(Absent, NUMBERS.map(uid)),
     st.builds(Revision, NUMBERS.map(uid), st.integers(0, 3)),
-    st.builds(Unique, st.sampled_from(MARKS[:3]), VALUES, st.integers(NOW - 1, NOW + 6)),
-    st.builds(Below, st.sampled_from(["open", "state:failed"]), st.integers(0, 6)),
+    st.builds(
+        Unique,
+        st.sampled_from(MARKS[:3]),
+        VALUES,
+        st.integers(NOW - 1, NOW + 6),
+        st.none() | st.integers(NOW - 1, NOW + 6),
+    ),
+    st.builds(
+        Below,
+        st.sampled_from(["open", "state:failed", "open:ticket", "bytes:log", "bytes"]),
+        st.integers(0, 6),
+    ),
 )
 PUT = st.tuples(
     NUMBERS,
@@ -87,18 +103,24 @@ class Twins(RuleBasedStateMachine):
         adopt=st.lists(NUMBERS, max_size=1),
         side=st.dictionaries(VALUES, st.none() | VALUES, max_size=2),
         drop=st.lists(NUMBERS, max_size=1),
+        removed=st.lists(NUMBERS, max_size=2, unique=True),
     )
-    def commit(self, puts: Any, expect: Any, adopt: Any, side: Any, drop: Any) -> None:
+    def commit(
+        self, puts: Any, expect: Any, adopt: Any, side: Any, drop: Any, removed: Any
+    ) -> None:
         made, states = [], dict[str, tuple[State | None, int]]()
         changes = []
         for n, columns, parts, marks, way in puts:
             known = self.revisions.get(uid(n))
             was, revision = states.get(uid(n), (known and known.state, known and known.revision))
-            base = known if known is not None and way != "insert" else item(n)
+            base = known if known is not None and way != "insert" else item(n, kind=KINDS[n % 2])
             value = base.changed(**columns, revision=(revision or 0) - (way == "stale"))
             made.append(Put(value, parts, marks, insert=way == "insert"))
             changes.append([uid(n), was, value.state, value.revision + 1])
             states[uid(n)] = (value.state, value.revision + 1)
+        removed = [uid(n) for n in removed if uid(n) not in states]
+        gone = [self.revisions[id_] for id_ in removed if id_ in self.revisions]
+        changes += [[row.id, row.state, None, row.revision] for row in gone]
         record = self.log.writer.record(changes, NOW)
         done = self.both(
             "commit",
@@ -107,6 +129,7 @@ class Twins(RuleBasedStateMachine):
                 puts=tuple(made),
                 adopt=tuple(map(uid, adopt)),
                 drop_blobs=tuple(uid(900 + n) for n in drop),
+                drop=tuple(removed),
                 side={("t", key): text for key, text in side.items()},
                 journal=record,
             ),
@@ -114,6 +137,8 @@ class Twins(RuleBasedStateMachine):
         if not isinstance(done, tuple):
             self.log.writer.advance(record)
             self.revisions |= {row.id: row for row in done.items}
+            for id_ in removed:
+                self.revisions.pop(id_, None)
 
     @rule(n=NUMBERS, attached=st.lists(NUMBERS, max_size=2))
     def capture(self, n: int, attached: list[int]) -> None:
@@ -146,6 +171,10 @@ class Twins(RuleBasedStateMachine):
         self.both("ready", lane, limit, ("head", "intent"))
         self.both("waiting", lane, now, 3, limit)
         self.both("next_due", lane)
+        self.both("expired", now, limit)
+        self.both("lines", "parent", [uid(n) for n in range(1, 9)], limit)
+        hidden = self.both("marks", "entity", ["a", "b"])
+        self.both("lines", "entity", hidden, limit)
 
     @rule(
         states=st.lists(st.sampled_from(State), max_size=4),

@@ -105,9 +105,10 @@ def test_only_answers_receipts_persons_and_expiry_end_an_item() -> None:
 
 
 def test_nothing_sends_an_unknown_item_plainly_again() -> None:
-    """Invariant 4: out of ``unknown`` leads the same bytes again, or proof of what happened."""
+    """Invariant 4: out of ``unknown`` leads the same bytes again, or proof of what happened: it
+    never arrived, or its text did and only files follow."""
     to_pending = {e for e, s in TRANSITIONS[State.UNKNOWN].items() if s is State.PENDING}
-    assert to_pending == {Event.LOOKUP_ABSENT}
+    assert to_pending == {Event.LOOKUP_ABSENT, Event.ADVANCE}
     assert Event.EDIT not in TRANSITIONS[State.UNKNOWN]
     assert Event.CANCEL not in TRANSITIONS[State.UNKNOWN]
 

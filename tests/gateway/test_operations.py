@@ -10,6 +10,7 @@ import httpx
 import pytest
 from tests.gateway.wires import DEVICE, OTHER_DEVICE, code_of, envelope, operation, post, ticket
 
+from fieldpost.engine.kinds import STANDARD
 from fieldpost.engine.limits import PAYLOAD_BYTES_MAX
 from gateway.gateway import Gateway
 
@@ -256,7 +257,8 @@ async def test_the_catalogue_says_what_is_checked(client: httpx.AsyncClient) -> 
     assert catalogue["protocol"] == 1
     assert inbox["name"] == "inbox"
     assert inbox["guarantee"] == "strong"
-    assert inbox["kinds"] == ["ticket", "feedback"]
+    assert inbox["kinds"] == [kind.name for kind in STANDARD]
+    assert {"ticket", "feedback", "log"} <= set(inbox["kinds"])
     assert inbox["fields"]["ticket"]["required"] == ["summary"]
     assert inbox["fields"]["ticket"]["choices"]["severity"] == ["low", "medium", "high", "critical"]
     assert inbox["limits"]["payload_bytes"] == PAYLOAD_BYTES_MAX

@@ -10,6 +10,9 @@ ACTS = (
     ("restore", "Restore", "undo"),
     ("cancel", "Cancel", "x"),
     ("discard", "Discard", "trash"),
+    # Of an item that may have arrived at a server which cannot be asked: a person looked there.
+    ("arrived", "It is there", "check"),
+    ("send_again", "Send it again", "send"),
 )
 
 EMPTY = {
@@ -194,9 +197,11 @@ def safe(url):
     return not colon or scheme.lower() in ("http", "https") or "/" in scheme
 
 
-def acts(one, title_id, names=("retry", "restore", "cancel", "discard")):
-    """The buttons of a row, of those in ``names``; each is described by the row's title."""
-    can = [name for name in one.get("can") or [] if name in names]
+def acts(one, title_id, names=None):
+    """The buttons of a row, of those in ``names`` (None: all but Edit, which is in the detail);
+    each is described by the row's title."""
+    can = one.get("can") or []
+    can = [name for name in can if (name != "edit" if names is None else name in names)]
     shown = [
         button(
             text,

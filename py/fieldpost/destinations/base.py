@@ -19,17 +19,31 @@ Guarantee = Literal["strong", "checked", "repaired"]
 
 
 @dataclass(frozen=True, slots=True)
+class Lookup:
+    """The destination can be asked whether it has an item.
+
+    ``settle_ms``: how long after a send its answer may still be behind; ``proves_absence``: after
+    that, "not there" means that the item never arrived (False: only "there" is believed).
+    """
+
+    settle_ms: int = 0
+    proves_absence: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Declaration:
     """How sure a delivery is (DESIGN section 3) and what the destination takes.
 
-    ``replay_window_ms``: how long the same bytes with the same key are safe to send again; None =
-    for ever. ``batch_items``/``batch_bytes``: the most of one request.
+    ``replay_window_ms``: how long, from the first send, the same bytes with the same key are safe
+    to send again; None = for ever. After it an unanswered item is looked up (``lookup``; None: a
+    person has to look). ``batch_items``/``batch_bytes``: the most of one request.
     """
 
     guarantee: Guarantee
     replay_window_ms: int | None
     batch_items: int
     batch_bytes: int
+    lookup: Lookup | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +84,16 @@ class Reading:
     whole: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a lookup said: ``outcome`` where the item is there, ``absent`` where it is not; neither
+    when the answer proves nothing."""
+
+    contact: Contact
+    outcome: Outcome | None = None
+    absent: bool = False
+
+
 class Destination(Protocol):
     """One remote system. ``lane`` names the queue of items that wait for it."""
 
@@ -88,6 +112,11 @@ class Destination(Protocol):
     def request(self, intents: Sequence[bytes], acknowledge: Sequence[str]) -> Request: ...
 
     def read(self, items: Sequence[Item], response: Response) -> Reading: ...
+
+    def find(self, item: Item) -> Request:
+        """Asks for the item by its key; only where the declaration has a ``lookup``."""
+
+    def read_find(self, item: Item, response: Response) -> Finding: ...
 
     def part_request(self, item: Item, attachment: Attachment, n: int) -> Request: ...
 

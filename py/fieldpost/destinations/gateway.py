@@ -20,7 +20,7 @@ from fieldpost.engine.record import dump
 from fieldpost.ports import Manifest, NoAnswer, Request, Response
 
 from .answers import ONLINE, pause_ms, problem, read_json, whole_failure
-from .base import Contact, Declaration, Reading, Receipt
+from .base import Contact, Declaration, Finding, Lookup, Reading, Receipt
 
 PROTOCOL = 1
 
@@ -46,6 +46,7 @@ class GatewayDestination:
         replay_window_ms=None,
         batch_items=BATCH_ITEMS_MAX,
         batch_bytes=BATCH_BYTES_MAX,
+        lookup=Lookup(),
     )
 
     def __init__(self, url: str, device: str, token: str | None = None):
@@ -103,6 +104,19 @@ class GatewayDestination:
         pause = pause_ms(answer, response)
         contact = Contact("limited", "The server asks to wait.", pause) if pause else ONLINE
         return Reading(contact, outcomes)
+
+    def find(self, item: Item) -> Request:
+        return self._request("GET", f"api/v1/operations/{item.id}")
+
+    def read_find(self, item: Item, response: Response) -> Finding:
+        answer = read_json(response)
+        if response.status == 404 and answer and answer.get("code") == "UNKNOWN_OPERATION":
+            return Finding(ONLINE, absent=True)
+        if answer is None or response.status != 200 or answer.get("protocol") != PROTOCOL:
+            return Finding(whole_failure(response, answer)[0])
+        if (answer.get("id"), answer.get("send_id")) != (item.id, item.send_id):
+            return Finding(ONLINE)
+        return Finding(ONLINE, _outcome({**answer, "replayed": True}, self.url, item))
 
     # --- attachments -----------------------------------------------------------------------------
 

@@ -69,6 +69,25 @@ class QueueFull(QueueError):
 
     code = "QUEUE_FULL"
 
+    def __init__(
+        self, limit: str = "", used: int = 0, most: int = 0, unit: str = "items", adding: int = 1
+    ) -> None:
+        """``limit``: the name of the limit that is reached, a kind or ``all``; ``used``, ``most``,
+        ``adding`` (what was to come in) in ``unit``: items or bytes. `fields` says the same, and
+        with ``free`` how much of it must be delivered or cancelled first (A61: a program need not
+        look into the message)."""
+        kind = "" if limit in ("", "all") else f" of the kind {limit}"
+        message = (
+            f"The items{kind} that wait to be sent here take {used:,} bytes of at most {most:,}."
+            if unit == "bytes"
+            else f"{used:,} items{kind} wait to be sent here, of at most {most:,}."
+        )
+        numbers = {"used": used, "most": most, "adding": adding}
+        numbers["free"] = max(0, used + adding - most)
+        fields = {"limit": limit, "unit": unit, **{name: str(n) for name, n in numbers.items()}}
+        super().__init__(message if limit else "", fields=fields if limit else None)
+        self.limit, self.used, self.most, self.unit = limit, used, most, unit
+
 
 class ItemNotFound(QueueError):
     """There is no item with this id on this device. Check the id, or look in the list of sent
@@ -184,12 +203,26 @@ class AttachmentUnreadable(QueueError):
     code = "QUEUE_ATTACHMENT_UNREADABLE"
 
 
+class OutcomeUnknown(QueueError):
+    """It may or may not have arrived, and the destination cannot be asked. Look there, then say
+    whether it arrived.
+    """
+
+    code = "QUEUE_OUTCOME_UNKNOWN"
+
+
 class RescueUnreadable(QueueError):
     """The rescue file does not open with this passphrase, or it is damaged. Check the passphrase
     and the file.
     """
 
     code = "QUEUE_RESCUE_UNREADABLE"
+
+
+class ConfigError(QueueError):
+    """A setting of the queue is not known or not allowed. Correct the named settings."""
+
+    code = "QUEUE_CONFIG_ERROR"
 
 
 class UpdateRequired(QueueError):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .errors import AttachmentUnreadable, InvalidItem, MaxRetriesExceeded
+from .machine import needs_person
 from .model import Item
 from .transitions import State
 
@@ -62,11 +65,13 @@ def state_text(item: Item) -> str:
     return STATE_TEXT[item.state]
 
 
-def why(item: Item, lane: str, now: int) -> str:
+def why(item: Item, lane: str, now: int, waits_for: Sequence[str] = ()) -> str:
     """One sentence: why this item is not moving; empty when it is moving or at its end.
 
-    ``lane``: a key of `LANE_TEXT`, or ``online``.
+    ``lane``: a key of `LANE_TEXT`, or ``online``; ``waits_for``: titles of what must be sent first.
     """
+    if item.state is State.BLOCKED:
+        return _waits(waits_for)
     if item.state is State.FAILED:
         return FAILED_TEXT.get(item.error_code or "", _REFUSED)
     if item.state is State.EXPIRED:
@@ -77,6 +82,8 @@ def why(item: Item, lane: str, now: int) -> str:
         return "The gateway has it and passes it on."
     if item.state not in (State.PENDING, State.UNKNOWN):
         return ""
+    if needs_person(item):
+        return "It may have arrived. Look at the destination, then say whether it is there."
     if lane in LANE_TEXT:
         return LANE_TEXT[lane]
     wait = max(item.due_at or 0, item.not_before or 0) - now
@@ -87,6 +94,14 @@ def why(item: Item, lane: str, now: int) -> str:
         sent = sum(a.acked for a in item.attachments)
         return f"{sent} of {sum(a.parts for a in item.attachments)} parts of its files are sent."
     return "It is next in line."
+
+
+def _waits(titles: Sequence[str]) -> str:
+    if not titles or not titles[0]:
+        return "Waits for another item."
+    more = len(titles) - 1
+    others = f" and {more} more {'item' if more == 1 else 'items'}" if more else ""
+    return f"Waits for “{titles[0]}”{others}."
 
 
 def _tried(item: Item) -> str:

@@ -1,36 +1,22 @@
-"""Kinds of work and what their payload must look like. Pure; a registry that hosts can extend.
-
-The required fields are the least that every destination needs; a gateway's catalogue may ask for
-more (docs/formats.md section 6), and the form checks that too.
-"""
+"""The kinds of the five source documents. The least that each must have: what a destination asks
+for beyond it, its catalogue says. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
-
-from .errors import InvalidItem
+from .duplicates import RecordKey
 from .model import PRIORITIES
+from .schema import Field, Kind, Kinds, lookup
 
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """``required``: dotted payload fields that must be non-empty; ``choices``: allowed values;
-    ``max_length``: characters; ``title``: the field that names an item in a list; ``priority_by``:
-    (field, value -> priority)."""
-
-    name: str
-    title: str
-    required: tuple[str, ...] = ()
-    choices: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
-    max_length: Mapping[str, int] = field(default_factory=dict)
-    priority_by: tuple[str, Mapping[Any, int]] | None = None
-
+__all__ = ["STANDARD", "Field", "Kind", "Kinds", "lookup", "standard_kinds"]
 
 SEVERITIES = ("low", "medium", "high", "critical")
+LEVELS = ("debug", "info", "warn", "error", "fatal")
 
-TICKET = Kind(
+_SHORT, _LONG = Field(most=500), Field(most=20_000)
+_OBJECT, _COUNT = Field("object"), Field("number", least=0)
+_NAME, _TIME = Field(required=True, most=200), Field("time", required=True)
+
+TICKET = Kind(  # A37-A42
     "ticket",
     title="summary",
     required=("summary",),
@@ -43,82 +29,95 @@ TICKET = Kind(
         "user.email": 254,
     },
     priority_by=("severity", dict(zip(SEVERITIES, PRIORITIES.values(), strict=True))),
+    fields={
+        "user": _OBJECT,
+        "user.id": _SHORT,
+        "systemInfo": _OBJECT,
+        "systemInfo.osVersion": _SHORT,
+        "systemInfo.architecture": _SHORT,
+        "systemInfo.deviceName": _SHORT,
+        "skillResults": Field("list", most=1_000),
+        "skillResults[]": _OBJECT,
+        "skillResults[].skillId": _NAME,
+        "skillResults[].status": Field(required=True, choices=("success", "error", "timeout")),
+        "skillResults[].executionTimeMs": Field("number", required=True, least=0),
+        "destination": _OBJECT,
+        "destination.type": Field(
+            required=True, choices=("servicenow", "jira", "zendesk", "salesforce")
+        ),
+        "destination.config": _OBJECT,
+    },
 )
-FEEDBACK = Kind(
+FEEDBACK = Kind(  # A43; context is no more than wanted: the document's own example leaves it out
     "feedback",
     title="comment",
     required=("rating", "comment"),
     choices={"rating": (1, 2, 3, 4, 5)},
     max_length={"comment": 5_000, "userName": 200},
+    fields={"userId": _SHORT, "skillId": _SHORT, "context": _OBJECT},
+)
+LOG = Kind(  # A44
+    "log",
+    title="message",
+    required=("level", "message", "component"),
+    choices={"level": LEVELS},
+    max_length={"message": 5_000, "component": 200},
+    priority_by=("level", dict(zip(LEVELS, (1, 1, 2, 2, 3), strict=True))),
+    fields={
+        "timestamp": _TIME,
+        "skillId": _SHORT,
+        "executionId": _SHORT,
+        "correlationId": _SHORT,
+        "context": _OBJECT,
+        "error": _OBJECT,
+        "error.message": Field(required=True, most=5_000),
+        "error.stack": _LONG,
+        "error.code": _SHORT,
+    },
+)
+API_REQUEST = Kind(  # B
+    "api-request",
+    title="endpoint",
+    required=("endpoint", "method"),
+    choices={"method": ("GET", "POST", "PUT", "PATCH", "DELETE")},
+    fields={
+        "endpoint": Field(required=True, most=2_000, pattern=r"(/|https://)[^\s]*"),
+        "zone": Field(most=64, pattern=r"[A-Za-z0-9_.-]+"),
+        "headers": _OBJECT,
+    },
 )
 
+#: C10: the same call or message, told twice.
+_SAME_RECORD = RecordKey(("line", "number", "direction"), "time", {"duration": 1})
+_RECORD = {
+    "line": _NAME,
+    "number": Field(required=True, most=64, pattern=r"[+*#0-9A-Za-z@._() /:-]+"),
+    "time": _TIME,
+    "direction": Field(required=True, choices=("incoming", "outgoing", "missed")),
+    "duration": _COUNT,  # seconds
+}
+CALL = Kind("call", title="number", fields=_RECORD, record=_SAME_RECORD)
+MESSAGE = Kind("message", title="number", fields={**_RECORD, "content": _LONG}, record=_SAME_RECORD)
+EVIDENCE = Kind(  # D
+    "evidence",
+    title="bundle_id",
+    required=("bundle_id",),
+    max_length={"bundle_id": 200, "bundle_path": 1_000, "signature_path": 1_000},
+    fields={"sha256": Field(pattern="[0-9a-f]{64}"), "created_at": Field("time")},
+)
+_CHANGES = {"version": Field("integer", least=0), "timestamp": Field("time"), "metadata": _OBJECT}
+CONCEPT = Kind(  # E5
+    "concept", title="content", fields={"concept_id": _NAME, "content": _LONG, **_CHANGES}
+)
+CONNECTION = Kind(
+    "connection",
+    title="connection_id",
+    fields={"connection_id": _NAME, "source": _SHORT, "target": _SHORT, **_CHANGES},
+)
 
-def lookup(payload: Mapping[str, Any], path: str) -> Any:
-    """The value at a dotted path, None where there is none."""
-    value: Any = payload
-    if "." not in path and type(payload) is dict:
-        return payload.get(path)
-    for name in path.split("."):
-        # dict first: isinstance with an abstract class costs ten times as much
-        found = type(value) is dict or isinstance(value, Mapping)
-        value = value.get(name) if found else None
-    return value
-
-
-class Kinds:
-    """The kinds a queue knows. An unknown kind is allowed by name only after `register`."""
-
-    def __init__(self, *kinds: Kind):
-        self._kinds = {kind.name: kind for kind in kinds}
-
-    def register(self, kind: Kind) -> None:
-        self._kinds[kind.name] = kind
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._kinds
-
-    def check(self, name: str, payload: Any) -> Kind:
-        """The kind, or `InvalidItem` with one sentence for each wrong field."""
-        kind = self._kinds.get(name)
-        if kind is None:
-            raise InvalidItem(fields={"kind": f"is not known here: {name}"})
-        if not isinstance(payload, Mapping):
-            raise InvalidItem(fields={"payload": "must be an object"})
-        wrong: dict[str, str] = {}
-        for path in kind.required:
-            value = lookup(payload, path)
-            if value is None or (isinstance(value, str) and not value.strip()):
-                wrong[path] = "is required"
-        for path, allowed in kind.choices.items():
-            value = lookup(payload, path)
-            # bool is an int in Python, and 1.0 == 1: neither is a rating a person gave
-            known = any(value == a and type(value) is type(a) for a in allowed)
-            if value is not None and path not in wrong and not known:
-                wrong[path] = "must be one of " + ", ".join(map(str, allowed))
-        for path, most in kind.max_length.items():
-            value = lookup(payload, path)
-            if value is None or path in wrong:
-                continue
-            if not isinstance(value, str):
-                wrong[path] = "must be text"
-            elif len(value) > most:
-                wrong[path] = f"has {len(value)} characters; at most {most} are allowed"
-        if wrong:
-            raise InvalidItem(fields=wrong)
-        return kind
-
-    def title(self, name: str, payload: Mapping[str, Any]) -> str:
-        kind = self._kinds.get(name)
-        value = lookup(payload, kind.title) if kind else None
-        return " ".join(str(value or name).split())
-
-    def priority(self, name: str, payload: Mapping[str, Any]) -> int:
-        kind = self._kinds.get(name)
-        if kind is None or kind.priority_by is None:
-            return PRIORITIES["normal"]
-        path, table = kind.priority_by
-        return table.get(lookup(payload, path), PRIORITIES["normal"])
+STANDARD = (TICKET, FEEDBACK, LOG, API_REQUEST, CALL, MESSAGE, EVIDENCE, CONCEPT, CONNECTION)
 
 
-def standard_kinds() -> Kinds:
-    return Kinds(TICKET, FEEDBACK)
+def standard_kinds(*more: Kind) -> Kinds:
+    """A registry of all of these, and of ``more``, which may take the place of one of them."""
+    return Kinds(*STANDARD, *more)

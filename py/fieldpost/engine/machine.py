@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from .errors import IllegalTransition, MaxRetriesExceeded
+from .errors import IllegalTransition, MaxRetriesExceeded, OutcomeUnknown
 from .model import Attachment, Item
 from .outcome import FINAL, RETRYABLE, Class, Outcome
 from .retry import RetryPolicy
@@ -44,6 +44,16 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
+class LookedUp:
+    """The destination was asked whether it has an ``unknown`` item and does not (``absent``), or
+    nothing was learnt: ask again at ``again_at`` (ms; None: a person has to look)."""
+
+    absent: bool = False
+    again_at: int | None = None
+    code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PartAcknowledged:
     """The destination holds parts 1..``acked`` of the attachment."""
 
@@ -57,8 +67,29 @@ class Woken:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """An earlier row of its entity, or a parent, comes first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Freed:
+    """Nothing comes before it any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lapsed:
+    """Its own expiry passed, by the wall clock, before it was sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParentGone:
+    """A parent will not be sent, and the caller said: then this one neither."""
+
+
+@dataclass(frozen=True, slots=True)
 class Person:
-    """A named act: cancel, revive, discard, restore."""
+    """A named act: cancel, revive, discard, restore; and, where `needs_person`, what was found:
+    it is there (deliver), or not (lookup_absent)."""
 
     event: Event
     send_id: str | None = None  # a fresh key for a revived item
@@ -86,8 +117,13 @@ Happening = (
     | Released
     | Orphaned
     | Answered
+    | LookedUp
     | PartAcknowledged
     | Woken
+    | Held
+    | Freed
+    | Lapsed
+    | ParentGone
     | Person
     | Edited
     | Prioritised
@@ -104,7 +140,14 @@ _RANKED = frozenset(
         State.EXPIRED,
     }
 )
-_PERSON_EVENTS = frozenset({Event.CANCEL, Event.REVIVE, Event.DISCARD, Event.RESTORE})
+#: What a person says who has looked at a destination that cannot be asked.
+_SEEN = frozenset({Event.DELIVER, Event.LOOKUP_ABSENT})
+_PERSON_EVENTS = _SEEN | {Event.CANCEL, Event.REVIVE, Event.DISCARD, Event.RESTORE}
+
+
+def needs_person(item: Item) -> bool:
+    """It may have arrived, and the destination cannot be asked (any more)."""
+    return item.state is State.UNKNOWN and item.error_code == OutcomeUnknown.code
 
 
 def step(item: Item, happening: Happening, now: int) -> Item:
@@ -123,12 +166,15 @@ def step(item: Item, happening: Happening, now: int) -> Item:
                 attempt=item.attempt + 1,
                 lease_owner=owner,
                 lease_until=now + lease_ms,
+                sent_at=now if item.sent_at is None else item.sent_at,
             )
         case Released():
             return _freed(item, Event.RELEASE, now, ready=True)
         case Orphaned(sent_possible):
             event = Event.LOSE if sent_possible else Event.RELEASE
             return _freed(item, event, now, ready=True)
+        case LookedUp():
+            return _looked_up(item, happening, now)
         case Answered():
             return _answered(item, happening, now)
         case PartAcknowledged(attachment_id, acked):
@@ -137,14 +183,31 @@ def step(item: Item, happening: Happening, now: int) -> Item:
             if item.state not in CLAIMABLE_STATES:
                 raise IllegalTransition(f"An item that is {item.state} does not wait for a time.")
             return item.changed(ready=True, due_at=None, updated_at=now)
+        case Held() | Freed() | Lapsed() | ParentGone():
+            return _waited(item, happening, now)
         case Person():
             return _person(item, happening, now)
-        case Edited():
+        case Edited() | Prioritised():
             return _edited(item, happening, now)
-        case Prioritised(priority):
-            if item.state not in _RANKED:
-                raise IllegalTransition(f"An item that is {item.state} has no place in the queue.")
-            return item.changed(priority=priority, updated_at=now)
+
+
+def _waited(item: Item, happening: Held | Freed | Lapsed | ParentGone, now: int) -> Item:
+    """What happens to a row while it waits for others or for its time."""
+    match happening:
+        case Held():
+            return _move(item, Event.BLOCK, now, ready=False, due_at=None)
+        case Freed():
+            return _move(item, Event.UNBLOCK, now, ready=not _later(item, now), due_at=None)
+        case ParentGone():
+            return _move(item, Event.CANCEL, now, ready=False, due_at=None)
+    if item.expires_at is None or item.expires_at > now or item.step > 0:
+        raise IllegalTransition("This item has not expired.")
+    return _move(item, Event.EXPIRE, now, ready=False, due_at=None)
+
+
+def _later(item: Item, now: int) -> bool:
+    """Whether the user's own date is still to come; until then the row is not ready."""
+    return item.not_before is not None and item.not_before > now
 
 
 def _move(item: Item, event: Event, now: int, **changes: object) -> Item:
@@ -152,8 +215,27 @@ def _move(item: Item, event: Event, now: int, **changes: object) -> Item:
 
 
 def _freed(item: Item, event: Event, now: int, **changes: object) -> Item:
-    """A move out of ``in_progress``: the lease ends with it."""
-    return _move(item, event, now, lease_owner=None, lease_until=None, **changes)
+    """A move out of ``in_progress`` or ``unknown``: the lease ends with it, and unless it is still
+    open whether these bytes arrived, so does what began with their first send."""
+    stays = next_state(item.state, event) is State.UNKNOWN
+    return _move(
+        item,
+        event,
+        now,
+        lease_owner=None,
+        lease_until=None,
+        sent_at=item.sent_at if stays else None,
+        **changes,
+    )
+
+
+def _looked_up(item: Item, happening: LookedUp, now: int) -> Item:
+    if item.state is not State.UNKNOWN:
+        raise IllegalTransition(f"An item that is {item.state} is not looked up.")
+    if happening.absent:
+        return _freed(item, Event.LOOKUP_ABSENT, now, ready=True, due_at=None, error_code=None)
+    code = happening.code or item.error_code
+    return _freed(item, Event.LOSE, now, ready=False, due_at=happening.again_at, error_code=code)
 
 
 def _answered(item: Item, happening: Answered, now: int) -> Item:
@@ -222,10 +304,18 @@ def _person(item: Item, happening: Person, now: int) -> Item:
         raise IllegalTransition(f"'{event}' is not a person's act.")
     if event is Event.CANCEL and item.step > 0:
         raise IllegalTransition("The text of this item has been sent; only its files still follow.")
+    if event in _SEEN and not needs_person(item):
+        raise IllegalTransition("Only an item that nobody can ask about is settled by a person.")
     opens = next_state(item.state, event) is State.PENDING
-    changes: dict[str, object] = {"ready": opens and _may_go(item, now), "due_at": None}
+    changes: dict[str, object] = {
+        "ready": opens and not _later(item, now),
+        "due_at": None,
+        "sent_at": None,
+    }
     if opens and item.expires_at is not None and item.expires_at <= now:
-        changes["expires_at"] = None  # or it would expire again at once
+        changes["expires_at"] = None  # a person wants it sent although its time is over
+    if event in _SEEN:
+        changes["error_code"] = None
     if event is Event.REVIVE:
         # Tries start afresh. The key stays: after a rejection the bytes are the same, and a strong
         # destination answers the same key the same way at worst.
@@ -235,13 +325,13 @@ def _person(item: Item, happening: Person, now: int) -> Item:
     return _move(item, event, now, **changes)
 
 
-def _may_go(item: Item, now: int) -> bool:
-    return item.not_before is None or item.not_before <= now
-
-
-def _edited(item: Item, happening: Edited, now: int) -> Item:
-    """Only while the destination has nothing of it (``step`` 0); never while an attempt is without
-    an answer: the table has no edit there."""
+def _edited(item: Item, happening: Edited | Prioritised, now: int) -> Item:
+    """An edit only while the destination has nothing of it (``step`` 0); never while an attempt is
+    without an answer: the table has no edit there."""
+    if isinstance(happening, Prioritised):
+        if item.state not in _RANKED:
+            raise IllegalTransition(f"An item that is {item.state} has no place in the queue.")
+        return item.changed(priority=happening.priority, updated_at=now)
     after = next_state(item.state, Event.EDIT)
     if item.step > 0:
         raise IllegalTransition("The text of this item has been sent; only its files still follow.")
@@ -252,11 +342,12 @@ def _edited(item: Item, happening: Edited, now: int) -> Item:
         item,
         Event.EDIT,
         now,
-        ready=_may_go(item, now) if opens else item.ready,
+        ready=not _later(item, now) if opens else item.ready,
         due_at=None,
         expires_at=None if expired else item.expires_at,
         attempts=0,
         error_code=None,
+        sent_at=None,
         send_id=happening.send_id,
         priority=happening.priority,
         size=item.size - item.body_bytes + happening.body_bytes,

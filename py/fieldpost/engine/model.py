@@ -24,9 +24,10 @@ from .transitions import OPEN_STATES, State
 ROW_SCHEMA = 1
 
 #: The sealed parts of a row. ``head``: what a list shows (<= 256 bytes); ``body``: the canonical
-#: payload; ``intent``: the exact request of the attempt under way; ``history``: the attempts.
-PARTS = ("head", "body", "intent", "history")
-Part = Literal["head", "body", "intent", "history"]
+#: payload; ``intent``: the exact request of the attempt under way; ``history``: the attempts;
+#: ``links``: what the row has to do with others (`engine.ordering.Links`).
+PARTS = ("head", "body", "intent", "history", "links")
+Part = Literal["head", "body", "intent", "history", "links"]
 
 #: Columns a store fills with HMAC-SHA-256 of the given plaintext; opaque once stored.
 MARKS = ("entity", "fingerprint", "natural_key", "owner")
@@ -89,6 +90,7 @@ class Item:
     error_code: str | None = None  # outcome class or QUEUE_* code of the latest failure
     lease_owner: str | None = None
     lease_until: int | None = None
+    sent_at: int | None = None  # first claim of bytes that no answer has classified yet
     handed_to: str | None = None
     attachments: tuple[Attachment, ...] = ()
     schema: int = ROW_SCHEMA
@@ -97,6 +99,8 @@ class Item:
     natural_key: str | None = None
     owner: str | None = None
     kid: str | None = None  # data key of the sealed parts; given by the store
+    parents: tuple[str, ...] = ()  # ids that must be completed before this one is sent
+    on_parent_failed: str | None = None  # "cancel": go with a parent that is given up; None: wait
 
     def __post_init__(self) -> None:
         wrong: dict[str, str] = {}
@@ -188,7 +192,7 @@ class Capture:
 #: Written even at their default: a row says these of itself.
 _ALWAYS = frozenset({"state", "schema", "priority", "sequence", "revision"})
 _WRITTEN = tuple(name in _ALWAYS for name in COLUMNS)
-_ATTACHMENTS, _STATE = PLACES["attachments"], PLACES["state"]
+_ATTACHMENTS, _STATE, _PARENTS = PLACES["attachments"], PLACES["state"], PLACES["parents"]
 _REQUIRED = tuple(
     name for name, default in zip(COLUMNS, _DEFAULTS, strict=True) if default is MISSING
 )
@@ -199,6 +203,8 @@ def item_to_columns(item: Item) -> dict[str, Any]:
     values = zip(COLUMNS, column_values(item), _DEFAULTS, _WRITTEN, strict=True)
     row = {name: value for name, value, default, always in values if always or value != default}
     row["state"] = str(item.state)
+    if item.parents:
+        row["parents"] = list(item.parents)
     if item.attachments:
         row["attachments"] = [
             {name: value for name, value in _attachment_columns(a) if value is not None}
@@ -229,6 +235,7 @@ def item_from_columns(row: dict[str, Any]) -> Item:
             values[place] = value
     try:
         values[_STATE] = State(row["state"])
+        values[_PARENTS] = tuple(row.get("parents") or ())
         values[_ATTACHMENTS] = tuple(Attachment(**a) for a in row.get("attachments") or ())
         if MISSING in values:
             raise KeyError(next(n for n in _REQUIRED if row.get(n) is None))

@@ -7,8 +7,9 @@ Rules
 3. Invariant 1 (conservation): only a classified answer (``deliver``, ``reject``, ``give_up``), a
    receipt (``deliver``/``reject`` from ``handed_over``) or a named person (``cancel``, ``discard``)
    takes an item out of the open states; ``expire`` is a caller's own wish, stated at enqueue.
-4. Invariant 4: nothing leads from ``unknown`` to ``pending`` but ``lookup_absent``: an attempt
-   without a classified answer is sent again only as the same bytes (``claim`` from ``unknown``).
+4. Invariant 4: nothing leads from ``unknown`` to ``pending`` but ``lookup_absent`` (it never
+   arrived) and ``advance`` (the text did, its files follow): an attempt without a classified answer
+   is sent again only as the same bytes (``claim`` from ``unknown``).
 
 The diagram in docs/states.md is generated from this table (tools/docs.py).
 """
@@ -92,8 +93,11 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
         _E.CLAIM: _S.IN_PROGRESS,
         _E.LOSE: _S.UNKNOWN,
         _E.LOOKUP_ABSENT: _S.PENDING,
+        _E.ADVANCE: _S.PENDING,
         _E.DELIVER: _S.COMPLETED,
         _E.HAND_OVER: _S.HANDED_OVER,
+        _E.REJECT: _S.FAILED,
+        _E.CONFLICT: _S.CONFLICTED,
     },
     _S.HANDED_OVER: {
         _E.DELIVER: _S.COMPLETED,

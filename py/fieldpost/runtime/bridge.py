@@ -29,7 +29,7 @@ _AS_THEY_ARE = (
     "sign_in",
 )
 #: Acts on one item, answered with its detail afterwards.
-_ACTS = ("cancel", "edit", "retry", "discard", "restore")
+_ACTS = ("cancel", "edit", "retry", "discard", "restore", "arrived", "send_again")
 #: Acts on many, answered with what was done and what was left (`acts.Done`).
 _MANY = ("retry_many", "cancel_many", "discard_many", "restore_many", "set_priority")
 

@@ -55,6 +55,14 @@ class ByHand:
         """Take a cancel or a discard back."""
         return self._acted(await self.acts.act(item_id, Event.RESTORE, reason))
 
+    async def arrived(self, item_id: str, reason: str = "") -> Item:
+        """A person looked at a destination that cannot be asked, and the item is there."""
+        return self._acted(await self.acts.act(item_id, Event.DELIVER, reason))
+
+    async def send_again(self, item_id: str, reason: str = "") -> Item:
+        """A person looked at a destination that cannot be asked, and the item is not there."""
+        return self._acted(await self.acts.act(item_id, Event.LOOKUP_ABSENT, reason))
+
     async def retry_many(self, ids: Sequence[str], reason: str = "") -> Done:
         """As `retry`, on each; so do the other acts on many. What could not be done is in
         ``left``."""

@@ -13,20 +13,25 @@ from dataclasses import dataclass, field
 
 from fieldpost.engine.errors import DatabaseError, QueueError
 from fieldpost.engine.model import Item
-from fieldpost.engine.transitions import State
-from fieldpost.ports import Clock, Commit, Entropy, Precondition, Put, Refused, Store
+from fieldpost.ports import (
+    Clock,
+    Commit,
+    Entropy,
+    Precondition,
+    Refused,
+    Revision,
+    Store,
+    Unique,
+)
 from fieldpost.security.journal import JournalWriter
+
+from .limits import refused_alike, together
+from .ordering import Ordering, Plan, Write
+
+__all__ = ["Change", "Committer", "Write"]
 
 #: Rows in one shared commit; keeps a transaction, and what a refusal repeats, bounded.
 _GROUP_ROWS_MAX = 2_000
-
-
-@dataclass(frozen=True, slots=True)
-class Write:
-    """One row's change; ``was`` is the state it was read in, None for a new row."""
-
-    put: Put
-    was: State | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +44,25 @@ class Change:
     drop_blobs: Sequence[str] = ()
     side: dict[tuple[str, str], str | None] = field(default_factory=dict)
     note: str | None = None
+    revisit: Sequence[str] = ()  # rows that ended, with children a commit before left over
+    #: Rows to remove for good, as read; that they are still so is a precondition.
+    drop: Sequence[Item] = ()
 
     @property
     def keys(self) -> set[object]:
-        return {*(w.put.item.id for w in self.writes), *self.adopt, *self.side}
+        return {
+            *(w.put.item.id for w in self.writes),
+            *self.adopt,
+            *self.side,
+            *self.revisit,
+            *(item.id for item in self.drop),
+            # Of two that must not both be there, the second has to find the first one stored.
+            *((e.mark, e.value) for e in self.expect if isinstance(e, Unique)),
+        }
+
+    @property
+    def demands(self) -> list[Precondition]:
+        return [*self.expect, *(Revision(item.id, item.revision) for item in self.drop)]
 
 
 _Waiting = tuple[Change, "asyncio.Future[tuple[Item, ...]]"]
@@ -60,6 +80,7 @@ class Committer:
         self._anchors: dict[str, str] | None = None
         self._waiting: deque[_Waiting] = deque()
         self._task: asyncio.Task[None] | None = None
+        self._ordering = Ordering(store)
         #: The store's revision after this context's latest commit.
         self.revision = 0
 
@@ -109,13 +130,20 @@ class Committer:
     async def _commit_group(self, group: list[_Waiting]) -> None:
         """Commit what can be committed; a refused change is answered and the rest goes again."""
         while group:
+            changes = [change for change, _ in group]
+            plan = await self._plan(changes)
             try:
-                written, revision = await self._write([change for change, _ in group])
+                written, revision = await self._write(changes, plan)
             except Refused as refusal:
-                at, refused = _owner_of(refusal, [change for change, _ in group])
-                _, future = group.pop(at)
-                if not future.done():
-                    future.set_exception(refused)
+                if _is_plans(refusal, changes, plan):
+                    self._ordering.refused(refusal)
+                    continue  # another context was faster: look again
+                at, refused = _owner_of(refusal, changes)
+                others = refused_alike(changes, at, refused)
+                for place, reason in reversed([(at, refused), *others]):
+                    _, future = group.pop(place)
+                    if not future.done():
+                        future.set_exception(reason)
                 continue
             self.revision = revision
             rows = iter(written)
@@ -123,11 +151,18 @@ class Committer:
                 result = tuple(next(rows) for _ in change.writes)
                 if not future.done():
                     future.set_result(result)
+            if plan.left:
+                self._waiting.append((Change(revisit=plan.left), _unheard()))
             return
 
-    async def _write(self, changes: list[Change]) -> tuple[tuple[Item, ...], int]:
-        writer, anchors = await self._writer()
+    async def _plan(self, changes: list[Change]) -> Plan:
         writes = [write for change in changes for write in change.writes]
+        revisit = [id_ for change in changes for id_ in change.revisit]
+        return await self._ordering.plan(writes, revisit, self._clock.now())
+
+    async def _write(self, changes: list[Change], plan: Plan) -> tuple[tuple[Item, ...], int]:
+        writer, anchors = await self._writer()
+        writes = [*plan.writes, *plan.extra]
         notes = [change.note for change in changes if change.note]
         record = writer.record(
             [
@@ -138,17 +173,19 @@ class Committer:
                     w.put.item.revision + 1,
                 ]
                 for w in writes
-            ],
+            ]
+            + [[i.id, str(i.state), None, i.revision] for change in changes for i in change.drop],
             self._clock.now(),
             note="; ".join(notes) or None,
             anchors=anchors,
         )
         commit = Commit(
-            expect=tuple(e for change in changes for e in change.expect),
+            expect=(*together(changes), *plan.expect),
             puts=tuple(write.put for write in writes),
             adopt=tuple(a for change in changes for a in change.adopt),
             drop_blobs=tuple(b for change in changes for b in change.drop_blobs),
-            side={k: v for change in changes for k, v in change.side.items()},
+            drop=tuple(item.id for change in changes for item in change.drop),
+            side={k: v for change in changes for k, v in change.side.items()} | plan.side,
             journal=record,
         )
         try:
@@ -172,14 +209,30 @@ class Committer:
         return self._journal, self._anchors
 
 
+def _unheard() -> asyncio.Future[tuple[Item, ...]]:
+    """For work that nobody waits for: what is not done stands in a side record."""
+    future: asyncio.Future[tuple[Item, ...]] = asyncio.get_running_loop().create_future()
+    future.add_done_callback(asyncio.Future.exception)
+    return future
+
+
+def _is_plans(refusal: Refused, changes: list[Change], plan: Plan) -> bool:
+    """Whether the refusal is about what the plan added, and not about one of the changes."""
+    asked = sum(len(change.demands) for change in changes)
+    if refusal.index < asked + len(plan.expect):
+        return refusal.index >= asked
+    return refusal.index >= asked + len(plan.expect) + len(plan.writes)
+
+
 def _owner_of(refusal: Refused, changes: list[Change]) -> tuple[int, Refused]:
     """Which change was refused, and the refusal as that change alone would have met it."""
     key = getattr(refusal.expectation, "id", None)
     index = refusal.index
     for at, change in enumerate(changes):
-        if 0 <= index < len(change.expect):
-            return at, Refused(index, refusal.expectation, refusal.existing_id)
-        index -= len(change.expect)
+        demands = change.demands
+        if 0 <= index < len(demands):
+            return at, Refused(index, demands[index], refusal.existing_id)
+        index -= len(demands)
     for at, change in enumerate(changes):  # an implied precondition of a Put
         if any(write.put.item.id == key for write in change.writes):
             return at, Refused(-1, refusal.expectation, refusal.existing_id)

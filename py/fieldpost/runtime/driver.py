@@ -16,6 +16,7 @@ from fieldpost.engine.errors import AttachmentUnreadable, DecryptionError
 from fieldpost.engine.limits import BEAT_EVERY_MS, LOCK_WAIT_MS, STEAL_AFTER_MS
 from fieldpost.engine.machine import Orphaned, Woken, step
 from fieldpost.engine.model import Stored
+from fieldpost.engine.ordering import has_expired
 from fieldpost.engine.outcome import Class, Outcome
 from fieldpost.engine.retry import DELAY_MS_MAX, RetryPolicy
 from fieldpost.engine.transitions import State
@@ -35,11 +36,13 @@ from fieldpost.ports import (
 from . import lane as lanes
 from .committer import Change, Committer, Write
 from .lane import LaneState
+from .lookup import look_up, must_look_up
+from .overdue import expire, finish_left_over
 from .parts import send_parts
 from .receipts import collect_receipts
 from .settle import Claim, acknowledgeable, claim, outcomes_for, settle
 
-_CLAIM_PARTS = ("head", "body", "intent", "history")
+_CLAIM_PARTS = ("head", "body", "intent", "history", "links")
 _PAGE = 200
 #: send_ids acknowledged in one request.
 _ACKS_MAX = 1_000
@@ -131,6 +134,8 @@ class Driver:
     async def _drain(self, leadership: Leadership, *, ask_now: bool, by_hand: bool) -> None:
         await self._recover(leadership)
         counters = await self.host.store.counters()
+        if counters.get("state:blocked"):
+            await finish_left_over(self.host.store, self.committer)
         state = await self.lane_state()
         if not ask_now and (not counters.get("open") or state.wait_ms(self.host.clock.now()) > 0):
             return
@@ -213,6 +218,12 @@ class Driver:
         while True:
             going = state.open and self.may_claim and not leadership.lost
             rows = await self._next_rows(state) if going else []
+            now, declared = self.host.clock.now(), self.destination.declaration
+            if doubtful := [row for row in rows if must_look_up(row.item, declared, now)]:
+                state, looked = await self._look_up(leadership, state, doubtful)
+                await self._commit_state(state, [*settled, *looked], [])
+                settled = []
+                continue
             claims, claim_writes = await self._claims(rows)
             kept = await self._commit_state(state, settled, claim_writes)
             claims = [c for c in claims if c.item.id in kept]
@@ -233,6 +244,9 @@ class Driver:
         declared = self.destination.declaration
         limit = max(1, min(state.batch, declared.batch_items))
         rows = await self.host.store.ready(self.destination.lane, limit, _CLAIM_PARTS)
+        if any(has_expired(row.item, self.host.clock.now()) for row in rows):
+            await expire(self.host.store, self.committer, self.host.clock)
+            rows = await self.host.store.ready(self.destination.lane, limit, _CLAIM_PARTS)
         texts = [row for row in rows if row.item.step == 0]
         if not texts:
             return rows[:1]
@@ -244,6 +258,17 @@ class Driver:
                 break
             batch.append(row)
         return batch
+
+    async def _look_up(
+        self, leadership: Leadership, state: LaneState, rows: Sequence[Stored]
+    ) -> tuple[LaneState, list[Write]]:
+        """Instead of a send that would no longer be safe (invariant 4)."""
+        done = await look_up(self, leadership, rows)
+        for contact in (looked.contact for looked in done):
+            if contact is not None:
+                now, fraction = self.host.clock.now(), self.host.entropy.fraction()
+                state = state.after(contact, now, fraction)
+        return state, [looked.write for looked in done]
 
     async def _claims(self, rows: Sequence[Stored]) -> tuple[list[Claim], list[Write]]:
         now = self.host.clock.now()

@@ -8,10 +8,11 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from fieldpost.engine.errors import QueueError
-from fieldpost.engine.limits import SYNC_EVERY_MS
+from fieldpost.engine.limits import SYNC_EVERY_MS, TIDY_EVERY_MS
 
 from .adopt import Intake
 from .driver import Driver
+from .overdue import expire
 
 log = logging.getLogger("fieldpost")
 
@@ -25,11 +26,14 @@ class SyncLoop:
         intake: Intake,
         greet: Callable[[], Awaitable[object]] | None = None,
         tidy: Callable[[], Awaitable[object]] | None = None,
+        every_ms: int = SYNC_EVERY_MS,
     ):
         #: Called when the server was just found to answer, at the start and after each return.
         self._greet = greet
-        #: Called once, after the first turn: work that nobody waits for.
+        #: Called after the first turn and then hourly: work that nobody waits for.
         self._tidy = tidy
+        self._tidied_at: float | None = None  # monotonic, ms
+        self._every_ms = every_ms
         self._driver = driver
         self._intake = intake
         self._wake = asyncio.Event()
@@ -82,6 +86,8 @@ class SyncLoop:
             if self._adopt or by_hand:
                 self._adopt = False  # before: a capture that comes meanwhile asks again
                 await self._intake.adopt()
+            host = self._driver.host
+            await expire(host.store, self._driver.committer, host.clock)
             led = await self._driver.drain(ask_now=ask_now, by_hand=by_hand)
             self.last_sync_at = self._driver.host.clock.now()
             if led and ask_now and self._greet and (await self._driver.lane_state()).open:
@@ -98,15 +104,20 @@ class SyncLoop:
             led = True
             try:
                 led = await self.turn()
-                if self._tidy is not None:
-                    tidy, self._tidy = self._tidy, None
-                    await tidy()
+                await self._tidy_at_times()
                 self.trouble = None
             except QueueError as error:
                 self.trouble = error
                 self._adopt = True
                 log.warning("sync turn failed: %s", error.code)
             await self._wait(led)
+
+    async def _tidy_at_times(self) -> None:
+        now = self._driver.host.clock.monotonic()
+        last = self._tidied_at
+        if self._tidy is not None and (last is None or now - last >= TIDY_EVERY_MS):
+            self._tidied_at = now
+            await self._tidy()
 
     async def _wait(self, led: bool) -> None:
         """Until something happens or the next time is due. Delays are taken anew from the clock
@@ -125,7 +136,7 @@ class SyncLoop:
 
     async def _delay_ms(self) -> float:
         if self.trouble is not None or not self._driver.may_claim:
-            return SYNC_EVERY_MS
+            return self._every_ms
         host, now = self._driver.host, self._driver.host.clock.now()
         try:
             counters = await host.store.counters()
@@ -133,9 +144,9 @@ class SyncLoop:
             waits = (await self._driver.lane_state()).wait_ms(now)
         except QueueError as error:
             self.trouble = error
-            return SYNC_EVERY_MS
+            return self._every_ms
         if not counters.get("open"):
-            return SYNC_EVERY_MS
+            return self._every_ms
         if waits:
-            return min(SYNC_EVERY_MS, waits)
-        return min(SYNC_EVERY_MS, max(due - now, 50)) if due is not None else SYNC_EVERY_MS
+            return min(self._every_ms, waits)
+        return min(self._every_ms, max(due - now, 50)) if due is not None else self._every_ms

@@ -9,9 +9,10 @@ from dataclasses import asdict
 from typing import Any
 
 from fieldpost.destinations.base import Destination
+from fieldpost.engine.config import QueueConfig
 from fieldpost.engine.errors import ItemNotFound
 from fieldpost.engine.kinds import Kinds, standard_kinds
-from fieldpost.engine.limits import ORPHAN_AGE_MS, STEAL_AFTER_MS
+from fieldpost.engine.limits import STEAL_AFTER_MS
 from fieldpost.engine.model import Item, Stored
 from fieldpost.engine.retry import PRESETS, RetryPolicy
 from fieldpost.engine.transitions import OPEN_STATES, State
@@ -27,6 +28,8 @@ from .device import TOKEN
 from .driver import Driver, Host
 from .loop import SyncLoop
 from .rescue import Rescue, RescueBox
+from .upkeep import BARE, Upkeep
+from .waiting import waits_for
 
 _PAUSE = ("pause", "all")
 _CATALOGUE = ("catalogue", "gateway")
@@ -34,7 +37,7 @@ _JOURNAL_PAGE = 500
 _ROWS_MAX = 200
 
 
-class Queue(ByHand):
+class Queue(ByHand, Upkeep):
     """An offline sync queue: `enqueue` saves durably, delivery happens by itself, once in effect.
 
     Use ``async with``, or `start` and `close`. All times are ms since the epoch, UTC.
@@ -51,6 +54,7 @@ class Queue(ByHand):
         rescue_box: RescueBox | None = None,
         on_close: Callable[[], Awaitable[None]] | None = None,
         steal_after_ms: int = STEAL_AFTER_MS,
+        config: QueueConfig = BARE,
     ):
         self._on_close = on_close
         self._host = host
@@ -59,11 +63,19 @@ class Queue(ByHand):
         self._committer = Committer(host.store, host.clock, host.entropy, owner)
         self._driver = Driver(host, self._committer, destination, policy, owner, steal_after_ms)
         self._intake = Intake(
-            host.store, self._committer, host.clock, host.entropy, self.kinds, destination.lane
+            host.store,
+            self._committer,
+            host.clock,
+            host.entropy,
+            self.kinds,
+            destination.lane,
+            config.limits,
+            config.duplicates,
         )
         self._loop = SyncLoop(
-            self._driver, self._intake, self.refresh_catalogue, self.collect_orphans
+            self._driver, self._intake, self.refresh_catalogue, self.tidy, config.sync_every_ms
         )
+        self._keep_up(config)
         self._announced = 0
         self.acts = Acts(
             host.store, self._committer, host.clock, host.entropy, self.kinds, self._intake
@@ -74,6 +86,7 @@ class Queue(ByHand):
 
     async def start(self) -> None:
         """Begin to sync in the background."""
+        self._logs.attach()
         paused = await self._host.store.side(*_PAUSE)
         self._driver.paused = json.loads(paused)["reason"] if paused else None
         self._loop.start()
@@ -81,6 +94,7 @@ class Queue(ByHand):
     async def close(self) -> None:
         """Stop syncing and close the storage; nothing is lost by not calling it."""
         await self._loop.stop()
+        await self._logs.detach()
         await self._host.store.close()
         if self._on_close is not None:
             await self._on_close()
@@ -99,8 +113,11 @@ class Queue(ByHand):
 
         Options: ``id`` (UUID; the same id again returns the existing item), ``operation``,
         ``priority`` (1-10), ``title``, ``owner``, ``unique_key``, ``not_before``, ``expires_at``,
-        ``attachments`` (as `attach` returned them). Raises `InvalidItem`, `DuplicateItem`,
-        `QueueFull`, `DatabaseError`.
+        ``attachments`` (as `attach` returned them), ``entity`` (items of one entity are sent one
+        after the other, in the order of their coming), ``depends_on`` (ids that must be sent
+        first; ``{"$ref": id}`` in the payload becomes what the destination called that one),
+        ``on_parent_failed`` ("block", or "cancel" together with a parent that is given up). Raises
+        `InvalidItem`, `DuplicateItem`, `QueueFull`, `DatabaseError`.
         """
         item_id = options.pop("id", None)
         write = self._intake.write({"kind": kind, "payload": payload, **options}, id=item_id)
@@ -108,12 +125,16 @@ class Queue(ByHand):
         self._changed()
         return item
 
-    async def enqueue_many(self, kind: str, payloads: Iterable[Mapping[str, Any]]) -> list[Item]:
-        """Save many in one commit, all or none."""
-        writes = [self._intake.write({"kind": kind, "payload": p}) for p in payloads]
-        items = await self._committer.commit(Change(writes))
+    async def enqueue_many(
+        self, kind: str, payloads: Iterable[Mapping[str, Any]], **options: Any
+    ) -> list[Item]:
+        """Save many in one commit, all or none. Raises as `enqueue`; only records of calls and
+        messages are looked at for doubles, and saved each for itself. ``options``: those of
+        `enqueue` that several can share."""
+        writes = [self._intake.write({**options, "kind": kind, "payload": p}) for p in payloads]
+        items = await self._intake.enqueue_many(writes)
         self._changed()
-        return list(items)
+        return items
 
     # --- looking ---------------------------------------------------------------------------------
 
@@ -135,9 +156,10 @@ class Queue(ByHand):
             parts=views.PARTS.get(view, ("head",)),
         )
         lane, now = await self._lane_word(), self._host.clock.now()
+        waits = await waits_for(self._host.store, [stored.item for stored in page.rows])
         counters = await self._host.store.counters()
         return {
-            "rows": [views.row(stored, lane, now) for stored in page.rows],
+            "rows": [views.row(s, lane, now, waits.get(s.item.id, ())) for s in page.rows],
             "next": page.next,
             "counts": {str(s): counters.get(f"state:{s}", 0) for s in states},
         }
@@ -157,6 +179,8 @@ class Queue(ByHand):
         return {
             "counts": counts,
             "inbox": counters.get("inbox", 0),
+            "limits": self._intake.limits.report(counters),
+            "logs": counters.get("open:log", 0),
             "waiting": sum(counts[s] for s in OPEN_STATES - views.NEED_A_PERSON)
             + counters.get("inbox", 0),
             "attention": sum(counts[s] for s in views.NEED_A_PERSON),
@@ -257,14 +281,6 @@ class Queue(ByHand):
             after = records[-1][0]
         problems = verifier.finish(await self._host.store.counters())
         return {"records": after, "ok": not problems, "problems": problems}
-
-    async def collect_orphans(self) -> int:
-        """Remove attachment bytes that nothing has referred to for a day; returns how many."""
-        before = self._host.clock.now() - ORPHAN_AGE_MS
-        ids = await self._host.store.orphans(before, _ROWS_MAX)
-        if ids:
-            await self._committer.commit(Change(drop_blobs=ids))
-        return len(ids)
 
     def subscribe(self, callback: Callable[[dict[str, Any]], None]) -> Callable[[], None]:
         """Be told of changes by any context: ``{"type": "changed", "revision": n}``."""

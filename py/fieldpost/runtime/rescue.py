@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from fieldpost.engine.errors import DatabaseError, RescueUnreadable
 from fieldpost.engine.model import Capture, Stored
+from fieldpost.engine.ordering import Links
 from fieldpost.engine.record import Head
 from fieldpost.engine.transitions import OPEN_STATES, State
 from fieldpost.ports import Clock, Store
@@ -19,7 +20,7 @@ from fieldpost.ports import Clock, Store
 from .adopt import QUARANTINE, Intake
 
 _PAGE = 200
-_PARTS = ("head", "body", "intent")
+_PARTS = ("head", "body", "intent", "links")
 
 
 class RescueBox(Protocol):
@@ -71,7 +72,7 @@ class Rescue:
             raw = data.get("capture")
             content = line.encode() if raw is None else base64.b64decode(raw)
             # As from the inbox: what this version does not understand is kept and shown.
-            await self._intake.enqueue(self._intake.captured(Capture(item_id, at, content)))
+            await self._intake.take(Capture(item_id, at, content))
             added += 1
         return {"added": added, "known": known}
 
@@ -104,6 +105,11 @@ def _line(stored: Stored) -> str:
         record["capture"] = base64.b64encode(stored.parts["body"]).decode()
     else:
         record["payload"] = json.loads(stored.parts["body"])
+    if "links" in stored.parts:
+        links = Links.load(stored.parts["links"])
+        record["links"] = {"entity": links.entity, "remote": dict(links.remote)}
+        record["depends_on"] = list(item.parents)
+        record["on_parent_failed"] = item.on_parent_failed or "block"
     if "intent" in stored.parts:
         record["intent"] = base64.b64encode(stored.parts["intent"]).decode()
     return json.dumps(record, ensure_ascii=False)

@@ -9,7 +9,8 @@ from fieldpost.destinations.base import Destination, Reading
 from fieldpost.engine.limits import LEASE_MS
 from fieldpost.engine.machine import Answered, Claimed, step
 from fieldpost.engine.model import Item, Stored
-from fieldpost.engine.outcome import Class, Outcome
+from fieldpost.engine.ordering import resolved
+from fieldpost.engine.outcome import RETRYABLE, Class, Outcome
 from fieldpost.engine.record import Head, attempt_entry, history_with
 from fieldpost.engine.retry import RetryPolicy
 from fieldpost.engine.transitions import END_STATES, State
@@ -29,6 +30,8 @@ class Claim:
     parts: dict[str, bytes]
     intent: bytes
     started: int
+    #: An earlier attempt had no answer: these bytes may have arrived already.
+    unknown: bool = False
 
 
 def claim(
@@ -45,19 +48,25 @@ def claim(
     elif item.state is State.UNKNOWN and row.parts.get("intent"):
         intent = row.parts["intent"]
     else:
-        intent = destination.intent(item, row.parts["body"], manifests)
+        body = resolved(row.parts["body"], row.parts.get("links"))
+        intent = destination.intent(item, body, manifests)
     claimed = step(item, Claimed(owner, LEASE_MS), now)
     changed = {} if row.parts.get("intent") == intent else {"intent": intent}
     write = Write(Put(claimed, parts=dict(changed)), was=item.state)
     # The store raises the revision by one with this write.
     stored = claimed.changed(revision=claimed.revision + 1)
-    return Claim(stored, {**row.parts, "intent": intent}, intent, now), write
+    unknown = item.state is State.UNKNOWN
+    return Claim(stored, {**row.parts, "intent": intent}, intent, now, unknown), write
 
 
 def settle(
     taken: Claim, outcome: Outcome, policy: RetryPolicy, now: int, fraction: float
 ) -> tuple[Item, Write]:
     """The row after its attempt was answered, or was not."""
+    if taken.unknown and outcome.cls in RETRYABLE:
+        # "Later" is said of this attempt; the one before it may have arrived all the same, so the
+        # item cannot be taken back yet, nor given up (invariant 4).
+        outcome = replace(outcome, cls=Class.UNKNOWN)
     item = step(taken.item, Answered(outcome, policy, fraction), now)
     parts: dict[str, bytes | None] = {}
     if outcome.cls is not Class.ACCEPTED:  # one step of several is no line of the timeline
@@ -65,16 +74,21 @@ def settle(
         parts["history"] = history_with(taken.parts.get("history"), entry)
     if item.state is not State.UNKNOWN:
         parts["intent"] = None  # classified: these bytes need not go again
-    if outcome.remote_id or outcome.remote_url:
-        head = Head.load(taken.parts.get("head"))
-        remote = replace(
-            head,
-            remote_id=outcome.remote_id or head.remote_id,
-            remote_url=outcome.remote_url or head.remote_url,
-        )
-        if remote != head:
-            parts["head"] = remote.dump()
+    parts |= head_with_remote(taken.parts.get("head"), outcome)
     return item, Write(Put(item, parts=parts), was=taken.item.state)
+
+
+def head_with_remote(head: bytes | None, outcome: Outcome) -> dict[str, bytes | None]:
+    """The part ``head`` with what the destination calls the item, where that is news."""
+    if not (outcome.remote_id or outcome.remote_url):
+        return {}
+    before = Head.load(head)
+    after = replace(
+        before,
+        remote_id=outcome.remote_id or before.remote_id,
+        remote_url=outcome.remote_url or before.remote_url,
+    )
+    return {"head": after.dump()} if after != before else {}
 
 
 def outcomes_for(reading: Reading, count: int) -> list[Outcome]:

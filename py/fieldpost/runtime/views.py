@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from fieldpost.engine.explain import state_text, why
+from fieldpost.engine.machine import needs_person
 from fieldpost.engine.model import Item, Part, Stored
 from fieldpost.engine.record import Head
 from fieldpost.engine.transitions import TRANSITIONS, Event, State
 from fieldpost.ports import Manifest, Store
 
 from .adopt import QUARANTINE
+from .waiting import Blocker, waits_for
 
 #: States that only a person leads out of.
 NEED_A_PERSON = frozenset({State.FAILED, State.CONFLICTED, State.EXPIRED})
@@ -38,17 +41,25 @@ _ACTS = {
     "retry": Event.REVIVE,
     "discard": Event.DISCARD,
     "restore": Event.RESTORE,
+    "arrived": Event.DELIVER,
+    "send_again": Event.LOOKUP_ABSENT,
 }
+
+
+#: For an item of which only a person can find out whether it arrived.
+_SEEN = frozenset({"arrived", "send_again"})
 
 
 def acts(item: Item) -> list[str]:
     """What a person may do with the item now, from the transition table."""
     possible = [name for name, event in _ACTS.items() if event in TRANSITIONS[item.state]]
-    forbidden = set()
+    forbidden: set[str] = set()
     if item.step > 0:
         forbidden |= {"cancel", "edit"}  # its text has been sent
     if item.kind == QUARANTINE:
         forbidden.add("edit")
+    if not needs_person(item):
+        forbidden |= _SEEN
     return [name for name in possible if name not in forbidden]
 
 
@@ -62,7 +73,8 @@ def answer(stored: Stored) -> dict[str, Any] | None:
     return None
 
 
-def row(stored: Stored, lane: str, now: int) -> dict[str, Any]:
+def row(stored: Stored, lane: str, now: int, blockers: Sequence[Blocker] = ()) -> dict[str, Any]:
+    """``blockers``: what a blocked row waits for, as `waiting.waits_for` found it."""
     item, head = stored.item, Head.load(stored.parts.get("head"))
     return {
         "id": item.id,
@@ -70,7 +82,7 @@ def row(stored: Stored, lane: str, now: int) -> dict[str, Any]:
         "title": head.title,
         "state": str(item.state),
         "state_text": state_text(item),
-        "why": why(item, lane, now),
+        "why": why(item, lane, now, [blocker["title"] for blocker in blockers]),
         "priority": item.priority,
         "created_at": item.created_at,
         "updated_at": item.updated_at,
@@ -92,9 +104,11 @@ def row(stored: Stored, lane: str, now: int) -> dict[str, Any]:
 async def detail(store: Store, stored: Stored, lane: str, now: int) -> dict[str, Any]:
     """A row with its payload, attachments and timeline; ``stored`` has body and history opened."""
     manifests = {a.id: await store.manifest(a.id) for a in stored.item.attachments}
-    text = why(stored.item, lane, now)
+    blockers = (await waits_for(store, [stored.item])).get(stored.item.id, [])
+    shown = row(stored, lane, now, blockers)
     return {
-        **row(stored, lane, now),
+        **shown,
+        "blockers": blockers,
         "payload": _payload(stored.parts.get("body")),
         "attachments": [
             {
@@ -108,7 +122,7 @@ async def detail(store: Store, stored: Stored, lane: str, now: int) -> dict[str,
             for a in stored.item.attachments
         ],
         "history": json.loads(stored.parts.get("history") or b"[]"),
-        "waits_for": text,
+        "waits_for": shown["why"],
     }
 
 

@@ -18,7 +18,7 @@ from fieldpost.ports import JournalRecord
 #: ``prev`` of a writer's first record.
 NO_HASH = "0" * 64
 
-#: [id, from, to, revision]: ``from`` is None for a new item.
+#: [id, from, to, revision]: ``from`` is None for a new item, ``to`` for one that is removed.
 Change = Sequence[Any]
 
 #: Problems listed before `Verifier` only counts on: one broken chain names every later record.
@@ -114,6 +114,9 @@ class Verifier:
             problems.append(
                 f"{counters.get('open', 0)} open items counted, {opened} by the journal"
             )
+        by_kind = [n for name, n in counters.items() if name.startswith("open:")]
+        if by_kind and sum(by_kind) != counters.get("open", 0):
+            problems.append(f"{sum(by_kind)} open items counted by kind, not as many in all")
         return problems
 
     def _check(self, n: int, record: JournalRecord) -> None:
@@ -139,8 +142,10 @@ class Verifier:
             self._move(n, old, new)
 
     def _move(self, n: int, old: Any, new: Any) -> None:
+        if old is None and new is None:
+            self._problem(f"record {n} names no state")
         for state, by in ((old, -1), (new, 1)):
-            if state is None and by < 0:
+            if state is None:
                 continue
             if not isinstance(state, str):
                 self._problem(f"record {n} names no state")

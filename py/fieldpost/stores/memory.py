@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from fieldpost.engine.errors import DatabaseError
 from fieldpost.engine.model import Capture, Item, Stored
@@ -19,6 +19,7 @@ from fieldpost.ports import (
     Commit,
     Committed,
     JournalRecord,
+    Line,
     Manifest,
     Page,
     Precondition,
@@ -88,6 +89,8 @@ class MemoryStore:
         state.counters["sequence"] = sequence
         for row in staged.values():
             state.write(row)
+        for id_ in commit.drop:
+            state.remove(id_)
         for capture_id in commit.adopt:
             state.drop_capture(capture_id)
         for attachment_id in commit.drop_blobs:
@@ -116,8 +119,14 @@ class MemoryStore:
             if row is not None and row.item.revision == expectation.revision:
                 return None
             return _Violation(None if row is None else row.item.id)
+        if isinstance(expectation, Line):
+            found = islice(state.in_line(expectation.line, expectation.key), expectation.size)
+            as_said = tuple(row.item.id for row in found) == expectation.ids
+            return None if as_said else _Violation(None)
         value = self._cipher.mark(expectation.mark, expectation.value)
-        oldest = next(state.marked(expectation.mark, value, expectation.since), None)
+        oldest = next(
+            state.marked(expectation.mark, value, expectation.since, expectation.until), None
+        )
         return None if oldest is None else _Violation(oldest)
 
     def _row(self, index: int, put: Put, old: Row | None, sequence: int) -> Row:
@@ -167,6 +176,19 @@ class MemoryStore:
 
     async def next_due(self, lane: str) -> int | None:
         return self._state.next_due(lane)
+
+    async def lines(
+        self, line: Literal["entity", "parent"], keys: Sequence[str], size: int
+    ) -> list[list[Item]]:
+        state = self._state
+        return [[row.item for row in islice(state.in_line(line, key), size)] for key in keys]
+
+    async def marks(self, mark: str, values: Sequence[str]) -> list[str]:
+        return [self._cipher.mark(mark, value) for value in values]
+
+    async def expired(self, now: int, limit: int) -> list[Stored]:
+        found = islice(self._state.expired_rows(now), limit)
+        return [Stored(row.item) for row in found]
 
     async def page(
         self,

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from fieldpost.engine.model import MARKS, Item
+from fieldpost.engine.ordering import may_expire, turn
 from fieldpost.engine.transitions import State
 from fieldpost.ports import JournalRecord
 
@@ -42,7 +43,7 @@ class MemoryState:
 
     def __init__(self) -> None:
         self.rows: dict[str, Row] = {}
-        self.counters = dict.fromkeys(COUNTERS, 0)
+        self.counters = dict.fromkeys(COUNTERS, 0)  # those by kind come as kinds do
         self.journal: list[JournalRecord] = []
         self.heads: dict[str, tuple[int, str]] = {}  # latest writer last
         self.inbox: dict[str, tuple[int, str, bytes, frozenset[str]]] = {}  # at, kid, data, uses
@@ -58,6 +59,8 @@ class MemoryState:
         self._wake = _times()
         self._due = _times()
         self._marked = _times()  # key: mark|value, time: created_at
+        self._lines = {"entity": _times(), "parent": _times()}  # in place of a time: the turn
+        self._expiring = _times()  # key: state
 
     def copy(self) -> MemoryState:
         """A state of the same content that shares nothing that changes."""
@@ -80,7 +83,7 @@ class MemoryState:
         old = None if before is None else before.item
         self.rows[item.id] = row
         self._by_sequence[item.sequence] = item.id
-        count_move(self.counters, None if old is None else old.state, item.state)
+        count_move(self.counters, old, item)
         if old is None or old.state is not item.state:
             if old is not None:
                 self._listing[old.state].discard(old.sequence)
@@ -92,6 +95,48 @@ class MemoryState:
             self._move_marks(old, item)
         if item.attachments or (old is not None and old.attachments):
             self._move_attached(old, item)
+        if _may_line(item) or (old is not None and _may_line(old)):
+            self._move_lines(old, item)
+        if item.expires_at is not None or (old is not None and old.expires_at is not None):
+            self._move_expiring(old, item)
+
+    def _move_lines(self, old: Item | None, item: Item) -> None:
+        for kind, index in self._lines.items():
+            was = [] if old is None else list(_places(old, kind))
+            now = list(_places(item, kind))
+            if was != now:
+                for key, place in was:
+                    _remove(index, key, place)
+                for key, place in now:
+                    insort(index[key], place)
+
+    def _move_expiring(self, old: Item | None, item: Item) -> None:
+        if old is not None and may_expire(old):
+            _remove(self._expiring, old.state, (old.expires_at or 0, old.sequence))
+        if may_expire(item):
+            insort(self._expiring[item.state], (item.expires_at or 0, item.sequence))
+
+    def remove(self, id_: str) -> None:
+        """Take a row out for good, with the bytes of attachments that nothing else refers to."""
+        row = self.rows.pop(id_, None)
+        if row is None:
+            return
+        item = row.item
+        del self._by_sequence[item.sequence]
+        count_move(self.counters, item, None)
+        self._listing[item.state].discard(item.sequence)
+        bare = item.changed(
+            ready=False, attachments=(), **dict.fromkeys((*MARKS, "due_at", "not_before"))
+        )
+        self._move_ready(item, bare)
+        self._move_times(item, bare)
+        self._move_marks(item, bare)
+        self._move_attached(item, bare)
+        captured = {used for *_, uses in self.inbox.values() for used in uses}
+        for attachment_id in attachment_ids(item.attachments):
+            if not self.attached[attachment_id] and attachment_id not in captured:
+                self.parts.pop(attachment_id, None)
+                self.manifests.pop(attachment_id, None)
 
     def _move_attached(self, old: Item | None, item: Item) -> None:
         if old is not None:
@@ -170,19 +215,48 @@ class MemoryState:
         wake = self._wake[lane]
         return wake[0][0] if wake else None
 
+    def in_line(self, line: str, key: str) -> Iterator[Row]:
+        for _, sequence in self._lines[line].get(key, ()):
+            yield self._row(sequence)
+
+    def expired_rows(self, now: int) -> Iterator[Row]:
+        for state in (State.PENDING, State.BLOCKED):
+            for at, sequence in self._expiring.get(state, ()):
+                if at > now:
+                    break
+                yield self._row(sequence)
+
     def listed(self, states: Sequence[State], cursor: int | None, newest: bool) -> Iterator[Row]:
         lists = [self._listing[state] for state in dict.fromkeys(states)]
         runs = [one.descending(cursor) if newest else one.ascending(cursor) for one in lists]
         return map(self._row, heapq.merge(*runs, reverse=newest))
 
-    def marked(self, mark: str, value: str, since: int = 0) -> Iterator[str]:
-        """Ids of the rows created at or after ``since`` that carry ``value``, oldest first."""
+    def marked(
+        self, mark: str, value: str, since: int = 0, until: int | None = None
+    ) -> Iterator[str]:
+        """Ids of the rows made from ``since`` to ``until`` that carry ``value``, oldest first."""
         found = self._marked.get(f"{mark}|{value}", [])
-        recent = [sequence for _, sequence in found[bisect_left(found, (since, 0)) :]]
+        end = len(found) if until is None else bisect_left(found, (until + 1, 0))
+        recent = [sequence for _, sequence in found[bisect_left(found, (since, 0)) : end]]
         if MARK_ORDER[mark] == "sequence":
             recent.sort()
         for sequence in recent:
             yield self._by_sequence[sequence]
+
+
+def _may_line(item: Item) -> bool:
+    return item.entity is not None or bool(item.parents)
+
+
+def _places(item: Item, line: str) -> Iterator[tuple[str, tuple[int, int]]]:
+    """(key, place) of the row in the lines of that kind; see `ports.Line`."""
+    if line == "entity":
+        at = turn(item)
+        if item.entity is not None and at is not None:
+            yield item.entity, (at, item.sequence)
+    elif item.state is State.BLOCKED:
+        for parent in item.parents:
+            yield parent, (0, item.sequence)
 
 
 def _retry_at(item: Item) -> int | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from fieldpost.engine.errors import DecryptionError
 from fieldpost.engine.model import (
@@ -23,7 +24,21 @@ from fieldpost.ports import Manifest
 from fieldpost.security.cipher import Cipher
 
 #: Every counter a store keeps; all are there from the start.
-COUNTERS = ("open", *(f"state:{s}" for s in State), "sequence", "revision", "journal", "inbox")
+COUNTERS = (
+    "open",
+    *(f"state:{s}" for s in State),
+    "sequence",
+    "revision",
+    "journal",
+    "inbox",
+    "bytes",
+    "removed",
+)
+#: The store's revision at which the counters by kind were last in step. A context of a version that
+#: knew none of them raises the revision alone: then they are counted anew, once.
+KINDS_AT = "kinds"
+#: What begins the name of a counter by kind: open items, and the bytes of open items.
+BY_KIND = ("open:", "bytes:")
 
 #: Writers whose heads a new writer anchors.
 HEADS_MAX = 16
@@ -59,15 +74,58 @@ def wake_at(item: Item) -> int | None:
     return item.due_at if item.not_before is None else max(item.due_at, item.not_before)
 
 
-def count_move(counters: dict[str, int], old: State | None, new: State) -> None:
-    """Keep ``open`` and ``state:*`` in step with one row's move (invariant 1)."""
-    if old is new:
+class Counted(NamedTuple):
+    """What of a row is counted; an `Item` has it too."""
+
+    state: State
+    kind: str
+    size: int
+
+
+def count_move(
+    counters: dict[str, int], old: Item | Counted | None, new: Item | Counted | None
+) -> None:
+    """Keep ``open``, ``state:*``, ``bytes`` and those by kind in step with one row's move
+    (invariant 1). ``old`` None: it is new; ``new`` None: it is removed."""
+    if old is not None and new is not None and old.state is new.state and old.size == new.size:
         return
-    if old is not None:
-        counters[f"state:{old}"] -= 1
-        counters["open"] -= old in OPEN_STATES
-    counters[f"state:{new}"] += 1
-    counters["open"] += new in OPEN_STATES
+    for row, by in ((old, -1), (new, 1)):
+        if row is None:
+            continue
+        counters[f"state:{row.state}"] += by
+        if row.state in OPEN_STATES:
+            _count_open(counters, row.kind, by, by * row.size)
+    if new is None:
+        counters["removed"] += 1
+
+
+def _count_open(counters: dict[str, int], kind: str, items: int, size: int) -> None:
+    counters["open"] += items
+    counters["bytes"] += size
+    for name, by in ((f"open:{kind}", items), (f"bytes:{kind}", size)):
+        counters[name] = counters.get(name, 0) + by
+
+
+def recount_kinds(counters: dict[str, int], found: Iterable[tuple[str, int, int]]) -> None:
+    """Set the counters by kind from (kind, open items, their bytes), whatever they said before."""
+    for name in counters:
+        if name.startswith(BY_KIND):
+            counters[name] = 0
+    counters["bytes"] = 0
+    for kind, items, size in found:
+        counters[f"open:{kind}"], counters[f"bytes:{kind}"] = items, size
+        counters["bytes"] += size
+
+
+def shown_counters(counters: Mapping[str, int]) -> dict[str, int]:
+    """As `Store.counters` returns them; those by kind only while they are in step."""
+    in_step = counters.get(KINDS_AT) == counters["revision"]
+    shown = {name: counters.get(name, 0) for name in COUNTERS}
+    if in_step:
+        shown |= {name: n for name, n in counters.items() if name.startswith(BY_KIND)}
+    else:
+        del shown["bytes"]
+    return shown
 
 
 # --- sealing --------------------------------------------------------------------------------------

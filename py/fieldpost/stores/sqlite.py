@@ -9,9 +9,10 @@ import json
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from fieldpost.engine.model import MARKS, PARTS, Capture, Stored
+from fieldpost.engine.config import Durability
+from fieldpost.engine.model import MARKS, PARTS, Capture, Item, Stored
 from fieldpost.engine.transitions import State
 from fieldpost.ports import Commit, Committed, JournalRecord, Manifest, Page
 from fieldpost.security.cipher import Cipher
@@ -30,13 +31,22 @@ class SqliteStore:
         self._cipher = cipher
 
     @classmethod
-    async def open(cls, path: Path, cipher: Cipher, *, max_bytes: int | None = None) -> SqliteStore:
+    async def open(
+        cls,
+        path: Path,
+        cipher: Cipher,
+        *,
+        max_bytes: int | None = None,
+        durability: Durability = "full",
+    ) -> SqliteStore:
         """The store in ``path``, made there when there is none.
 
         ``max_bytes``: the file grows no further (`StorageFull`); None: until the disk is full.
+        ``durability``: ``full`` syncs at every commit; ``normal`` survives a crash of the process,
+        but a power cut can take the last commits (the file stays whole).
         Raises `SchemaTooNew` when a newer version wrote it, `DatabaseError` when it cannot be used.
         """
-        thread = DatabaseThread(path, max_bytes)
+        thread = DatabaseThread(path, max_bytes, durability)
         await thread.start()
         return cls(thread, cipher)
 
@@ -80,6 +90,21 @@ class SqliteStore:
 
     async def next_due(self, lane: str) -> int | None:
         return await self._thread.read(lambda db: sqlite_queries.next_due(db, lane))
+
+    async def lines(
+        self, line: Literal["entity", "parent"], keys: Sequence[str], size: int
+    ) -> list[list[Item]]:
+        found = await self._thread.read(
+            lambda db: [sqlite_queries.line(db, line, key, size) for key in keys]
+        )
+        return [[item_of(row) for row in rows_] for rows_ in found]
+
+    async def marks(self, mark: str, values: Sequence[str]) -> list[str]:
+        return [self._cipher.mark(mark, value) for value in values]
+
+    async def expired(self, now: int, limit: int) -> list[Stored]:
+        found = await self._thread.read(lambda db: sqlite_queries.expired(db, now, limit))
+        return self._stored(found, ())
 
     async def page(
         self,
@@ -142,6 +167,7 @@ class SqliteStore:
             )
             meta["inbox"] += cursor.rowcount
             meta["revision"] += cursor.rowcount
+            meta[rows.KINDS_AT] = meta["revision"]
 
         await self._thread.write(work)
 

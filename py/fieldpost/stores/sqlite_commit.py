@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from fieldpost.engine.model import PARTS, Item
+from fieldpost.engine.transitions import State
 from fieldpost.ports import (
     Absent,
     Below,
     Commit,
     Committed,
     JournalRecord,
+    Line,
     Precondition,
     Put,
     Refused,
@@ -24,10 +26,18 @@ from fieldpost.ports import (
 from fieldpost.security.cipher import Cipher
 
 from . import rows, sqlite_rows
+from .sqlite_queries import in_line
 from .sqlite_thread import Meta
 
 #: From this many new rows on, a savepoint is cheaper than a look at each of them.
 _TRUST_FROM = 16
+
+
+_DELETE_UNUSED = """
+DELETE FROM blobs WHERE attachment_id = :id
+  AND NOT EXISTS (SELECT 1 FROM attached WHERE attachment_id = :id)
+  AND NOT EXISTS (SELECT 1 FROM inbox, json_each(inbox.attachment_ids) WHERE value = :id)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +122,7 @@ class _Work:
         """
         commit = self._sealed.commit
         ids = {e.id for e in commit.expect if isinstance(e, Absent | Revision)}
-        ids |= {put.item.id for put in commit.puts if not put.insert}
+        ids |= {put.item.id for put in commit.puts if not put.insert} | set(commit.drop)
         inserts = {put.item.id for put in commit.puts if put.insert}
         ids = ids - inserts if trusting else ids | inserts
         self._known = sqlite_rows.load_before(self._db, tuple(ids))
@@ -122,6 +132,8 @@ class _Work:
         puts = enumerate(self._sealed.puts, len(commit.expect))
         written = tuple(self._put(index, sealed) for index, sealed in puts)
         self._flush()
+        for id_ in commit.drop:
+            self._remove(id_)
         self._adopt(commit.adopt)
         for id_ in commit.drop_blobs:
             self._db.execute("DELETE FROM blobs WHERE attachment_id = ?", (id_,))
@@ -130,6 +142,7 @@ class _Work:
         if commit.journal is not None:
             self._append(commit.journal)
         self._meta["revision"] += 1
+        self._meta[rows.KINDS_AT] = self._meta["revision"]
         return Committed(self._meta["revision"], written)
 
     # --- preconditions -----------------------------------------------------------------------
@@ -145,8 +158,12 @@ class _Work:
             old = self._known.get(expected.id)
             if old is None or old.revision != expected.revision:
                 raise Refused(index, expected, expected.id if old else None)
+        elif isinstance(expected, Line):
+            if in_line(self._db, expected.line, expected.key, expected.size) != expected.ids:
+                raise Refused(index, expected)
         else:
-            oldest = marked(self._db, expected.mark, self._sealed.uniques[index], 1, expected.since)
+            value = self._sealed.uniques[index]
+            oldest = marked(self._db, expected.mark, value, 1, expected.since, expected.until)
             if oldest:
                 raise Refused(index, expected, oldest[0])
 
@@ -164,9 +181,13 @@ class _Work:
             if old is None or old.revision != item.revision:
                 raise Refused(index, Revision(item.id, item.revision), item.id if old else None)
             stored, values = self._update(sealed, old)
-        rows.count_move(self._meta, None if old is None else old.state, stored.state)
+        rows.count_move(self._meta, None if old is None else old.counted, stored)
         if item.attachments or (old is not None and old.attachments):
             self._attach(item, None if old is None else old.attachments)
+        was = () if old is None else old.waits_for
+        now = item.parents if stored.state is State.BLOCKED else ()
+        if was != now:
+            self._wait(stored.sequence, was, now)
         self._written[item.id] = values
         return stored
 
@@ -220,6 +241,28 @@ class _Work:
             [(attachment_id, id_) for attachment_id in new - old],
         )
 
+    def _wait(self, sequence: int, was: tuple[str, ...], now: tuple[str, ...]) -> None:
+        """Keep the way from a parent to the rows that wait for it in step."""
+        self._db.executemany(
+            "DELETE FROM waits WHERE parent_id = ? AND sequence = ?",
+            [(id_, sequence) for id_ in was],
+        )
+        self._db.executemany("INSERT INTO waits VALUES (?, ?)", [(id_, sequence) for id_ in now])
+
+    def _remove(self, id_: str) -> None:
+        """A row and the bytes of its attachments that no other row and no capture refers to."""
+        old = self._known.get(id_)
+        if old is None:
+            return
+        self._db.execute("DELETE FROM items WHERE sequence = ?", (old.sequence,))
+        rows.count_move(self._meta, old.counted, None)
+        for attachment in json.loads(old.attachments or "[]"):
+            self._db.execute(
+                "DELETE FROM attached WHERE attachment_id = ? AND item_id = ?",
+                (attachment["id"], id_),
+            )
+            self._db.execute(_DELETE_UNUSED, {"id": attachment["id"]})
+
     def _flush(self) -> None:
         """Write the puts gathered so far: one call for all rows of the same form."""
         if self._inserts:
@@ -257,12 +300,20 @@ class _Work:
 
 
 def marked(
-    connection: sqlite3.Connection, mark: str, value: str, limit: int, since: int = 0
+    connection: sqlite3.Connection,
+    mark: str,
+    value: str,
+    limit: int,
+    since: int = 0,
+    until: int | None = None,
 ) -> list[str]:
-    """Ids of the rows created at or after ``since`` with ``value`` as ``mark``, oldest first."""
+    """Ids of the rows created from ``since`` to ``until`` with ``value`` as ``mark``, oldest
+    first."""
     order = rows.MARK_ORDER[mark]
+    before = "" if until is None else "AND created_at <= ? "
     sql = (
-        f"SELECT id FROM items WHERE {mark} = ? AND created_at >= ? "  # noqa: S608 - own names
+        f"SELECT id FROM items WHERE {mark} = ? AND created_at >= ? {before}"  # noqa: S608
         f"ORDER BY {order} LIMIT ?"
     )
-    return [id_ for (id_,) in connection.execute(sql, (value, since, limit))]
+    place = (value, since) if until is None else (value, since, until)
+    return [id_ for (id_,) in connection.execute(sql, (*place, limit))]

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from fieldpost.engine.model import PARTS
+from fieldpost.engine.transitions import OPEN_STATES
 from fieldpost.ports import JournalRecord
 
-from .rows import COUNTERS, HEADS_MAX, made_at
+from .rows import HEADS_MAX, made_at, shown_counters
 from .sqlite_rows import SELECT_COLUMNS, chunks, marks_of
 
 _Row = tuple[Any, ...]
@@ -63,6 +64,35 @@ def next_due(db: sqlite3.Connection, lane: str) -> int | None:
     return found
 
 
+_LINES = {
+    "entity": "FROM items INDEXED BY items_line WHERE entity = ? AND line IS NOT NULL "
+    "ORDER BY line, sequence LIMIT ?",
+    "parent": "FROM waits CROSS JOIN items USING (sequence) WHERE parent_id = ? "
+    "ORDER BY sequence LIMIT ?",
+}
+
+
+def line(db: sqlite3.Connection, kind: str, key: str, size: int) -> list[_Row]:
+    sql = f"SELECT {SELECT_COLUMNS} {_LINES[kind]}"
+    return db.execute(sql, (key, size)).fetchall()
+
+
+def in_line(db: sqlite3.Connection, kind: str, key: str, size: int) -> tuple[str, ...]:
+    return tuple(id_ for (id_,) in db.execute(f"SELECT id {_LINES[kind]}", (key, size)))
+
+
+def expired(db: sqlite3.Connection, now: int, limit: int) -> list[_Row]:
+    sql = (
+        f"SELECT {SELECT_COLUMNS} FROM items INDEXED BY items_expiry "  # noqa: S608 - own names
+        "WHERE expires_at IS NOT NULL AND step = 0 AND state IN ('pending', 'blocked') "
+        "AND state = ? AND expires_at <= ? ORDER BY expires_at LIMIT ?"
+    )
+    found: list[_Row] = []
+    for state in ("pending", "blocked"):
+        found += db.execute(sql, (state, now, limit - len(found)))
+    return found
+
+
 def page(
     db: sqlite3.Connection,
     states: Sequence[str],
@@ -91,8 +121,18 @@ def page(
 
 
 def counters(db: sqlite3.Connection) -> dict[str, int]:
-    meta: dict[str, int] = dict(db.execute("SELECT name, v FROM meta"))
-    return {name: meta[name] for name in COUNTERS}
+    return shown_counters(dict(db.execute("SELECT name, v FROM meta")))
+
+
+def open_by_kind(db: sqlite3.Connection) -> list[tuple[str, int, int]]:
+    """(kind, open items, their bytes), counted: the index by state brings the open rows only."""
+    states = marks_of(len(OPEN_STATES))
+    sql = (
+        "SELECT kind, count(*), total(size) FROM items INDEXED BY items_listing "  # noqa: S608
+        f"WHERE state IN ({states}) GROUP BY kind"
+    )
+    found = db.execute(sql, [str(state) for state in OPEN_STATES])
+    return [(kind, items, int(size)) for kind, items, size in found]
 
 
 def sides(db: sqlite3.Connection, table: str, key: str | None) -> list[_Row]:

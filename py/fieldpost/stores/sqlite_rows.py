@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 
 from fieldpost.engine.errors import InvalidItem
 from fieldpost.engine.model import COLUMNS, PARTS, Attachment, Item, column_values, item_from_values
+from fieldpost.engine.ordering import turn
 from fieldpost.engine.transitions import State
 
-from .rows import wake_at
+from .rows import Counted, wake_at
 
 _T = TypeVar("_T")
 
@@ -20,7 +21,7 @@ _T = TypeVar("_T")
 CHUNK = 500
 
 _STATE, _READY = COLUMNS.index("state"), COLUMNS.index("ready")
-_ATTACHMENTS = COLUMNS.index("attachments")
+_ATTACHMENTS, _PARENTS = COLUMNS.index("attachments"), COLUMNS.index("parents")
 
 #: Columns in an index: written only where they change, the rest with every update.
 INDEXED = (
@@ -33,17 +34,24 @@ INDEXED = (
     "natural_key",
     "rank",
     "wake",
+    "line",
+    "expires_at",
+    "step",
+    "parents",
 )
 _PLAIN = tuple(c for c in COLUMNS if c not in INDEXED and c not in ("id", "sequence"))
-_NAMES = (*COLUMNS, "rank", "wake")
+_NAMES = (*COLUMNS, "rank", "wake", "line")
 _PLACES = {name: place for place, name in enumerate(_NAMES)}
 _PLAIN_PLACES = tuple(_PLACES[name] for name in _PLAIN)
 _INDEXED_PLACES = tuple(_PLACES[name] for name in INDEXED)
 
+#: The fields of `Before` that are columns, in order.
+_BEFORE = ("sequence", "revision", "kid", "attachments", "kind", "size")
+
 SELECT_COLUMNS = ", ".join(COLUMNS)
 SELECT_ROW = ", ".join((*COLUMNS, *PARTS))
 #: What a commit must know of a row it writes over: the fields of `Before`.
-SELECT_BEFORE = f"id, sequence, revision, kid, attachments, {', '.join(INDEXED)}"
+SELECT_BEFORE = ", ".join(("id", *_BEFORE, *INDEXED))
 INSERT = (
     f"INSERT INTO items ({', '.join((*_NAMES, *PARTS))}) "  # noqa: S608 - names of ours only
     f"VALUES ({', '.join('?' * (len(_NAMES) + len(PARTS)))})"
@@ -58,18 +66,41 @@ class Before:
     revision: int
     kid: str | None
     attachments: str | None
+    kind: str
+    size: int
     indexed: tuple[Any, ...]  # the values of `INDEXED`
 
     @property
     def state(self) -> State:
-        return State(self.indexed[INDEXED.index("state")])
+        return State(self.indexed[_STATE_INDEXED])
+
+    @property
+    def counted(self) -> Counted:
+        return Counted(self.state, self.kind, self.size)
+
+    @property
+    def waits_for(self) -> tuple[str, ...]:
+        """The parents that it is in line for."""
+        return waits_for(self.state, self.indexed[_PARENTS_INDEXED])
+
+
+_STATE_INDEXED, _PARENTS_INDEXED = INDEXED.index("state"), INDEXED.index("parents")
+
+
+def waits_for(state: State, parents: str | None) -> tuple[str, ...]:
+    return tuple(json.loads(parents)) if parents and state is State.BLOCKED else ()
 
 
 def before_of(values: Sequence[Any]) -> Before:
     """What a later put of the same commit must know of a row with these `values_of`."""
-    revision, kid, text = (values[_PLACES[name]] for name in ("revision", "kid", "attachments"))
-    indexed = tuple(values[place] for place in _INDEXED_PLACES)
-    return Before(values[_PLACES["sequence"]], revision, kid, text, indexed)
+    return _before(
+        [values[_PLACES[name]] for name in _BEFORE], [values[place] for place in _INDEXED_PLACES]
+    )
+
+
+def _before(plain: Sequence[Any], indexed: Sequence[Any]) -> Before:
+    sequence, revision, kid, attachments, kind, size = plain
+    return Before(sequence, revision, kid, attachments, kind, size, tuple(indexed))
 
 
 def load_before(connection: sqlite3.Connection, ids: Sequence[str]) -> dict[str, Before]:
@@ -77,8 +108,8 @@ def load_before(connection: sqlite3.Connection, ids: Sequence[str]) -> dict[str,
     found: dict[str, Before] = {}
     for chunk in chunks(ids):
         sql = f"SELECT {SELECT_BEFORE} FROM items WHERE id IN ({marks_of(len(chunk))})"  # noqa: S608
-        for id_, sequence, revision, kid, attachments, *indexed in connection.execute(sql, chunk):
-            found[id_] = Before(sequence, revision, kid, attachments, tuple(indexed))
+        for id_, *row in connection.execute(sql, chunk):
+            found[id_] = _before(row[: len(_BEFORE)], row[len(_BEFORE) :])
     return found
 
 
@@ -103,14 +134,16 @@ def item_of(row: Sequence[Any]) -> Item:
         values[_READY] = bool(values[_READY])
         text = values[_ATTACHMENTS]
         values[_ATTACHMENTS] = tuple(Attachment(**a) for a in json.loads(text)) if text else ()
+        values[_PARENTS] = tuple(json.loads(values[_PARENTS])) if values[_PARENTS] else ()
     except (TypeError, ValueError) as error:
         raise InvalidItem("A stored row is not understood by this version.") from error
     return item_from_values(values)
 
 
 def values_of(item: Item) -> list[Any]:
-    """The values of `COLUMNS`, ``rank`` and ``wake`` as SQLite keeps them."""
-    values = [*column_values(item), item.level if item.ready else None, wake_at(item)]
+    """The values of `COLUMNS`, ``rank``, ``wake`` and ``line`` as SQLite keeps them."""
+    values = [*column_values(item), item.level if item.ready else None, wake_at(item), turn(item)]
+    values[_PARENTS] = json.dumps(item.parents) if item.parents else None
     values[_STATE] = str(item.state)
     values[_ATTACHMENTS] = _attachments_text(item.attachments)
     return values

@@ -1,4 +1,4 @@
-"""The tables of the SQLite store, schema 1 (docs/formats.md §4), and how its file comes to be."""
+"""The tables of the SQLite store, schema 2 (docs/formats.md §4), and how its file comes to be."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ import sqlite3
 import stat
 from pathlib import Path
 
+from fieldpost.engine.config import Durability
 from fieldpost.engine.errors import DatabaseError, QueueError, SchemaTooNew, StorageFull
 
-from .rows import COUNTERS
+from .rows import COUNTERS, KINDS_AT
+from .sqlite_upgrade import upgrade
 
-SCHEMA = 1
+SCHEMA = 2
 
 #: Another process's transaction is waited for this long; its group commit takes milliseconds.
 BUSY_TIMEOUT_S = 10.0
 
 # ``sequence`` is the rowid: inserts append, and every index ends in it without naming it.
 # ``rank`` = the item's level, only when ready; ``wake`` = its due time, only when claimable and not
-# ready. The indexes over them are partial, so what is queued behind costs a claim nothing.
+# ready; ``line`` = its turn among its entity's rows, only when it stands in line. The indexes over
+# them are partial, so what is queued behind costs a claim nothing.
 # Large columns come last: reading the others does not touch their overflow pages.
 _DDL = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, v INTEGER NOT NULL) WITHOUT ROWID;
@@ -30,13 +33,14 @@ CREATE TABLE items (
   kind TEXT NOT NULL, operation TEXT NOT NULL, lane TEXT NOT NULL, send_id TEXT NOT NULL,
   created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL,
   state TEXT NOT NULL, priority INTEGER NOT NULL, revision INTEGER NOT NULL,
-  ready INTEGER NOT NULL, rank INTEGER, wake INTEGER,
+  ready INTEGER NOT NULL, rank INTEGER, wake INTEGER, line INTEGER,
   due_at INTEGER, not_before INTEGER, expires_at INTEGER,
   attempts INTEGER NOT NULL, attempt INTEGER NOT NULL, step INTEGER NOT NULL,
   size INTEGER NOT NULL, body_bytes INTEGER NOT NULL, error_code TEXT,
-  lease_owner TEXT, lease_until INTEGER, handed_to TEXT, schema INTEGER NOT NULL,
+  lease_owner TEXT, lease_until INTEGER, sent_at INTEGER, handed_to TEXT, schema INTEGER NOT NULL,
   entity TEXT, fingerprint TEXT, natural_key TEXT, owner TEXT, kid TEXT,
-  attachments TEXT, head BLOB, intent BLOB, history BLOB, body BLOB
+  parents TEXT, on_parent_failed TEXT,
+  attachments TEXT, head BLOB, intent BLOB, history BLOB, links BLOB, body BLOB
 );
 CREATE INDEX items_listing ON items (state);
 CREATE INDEX items_ready ON items (lane, rank) WHERE rank IS NOT NULL;
@@ -45,6 +49,14 @@ CREATE INDEX items_retry ON items (lane, due_at) WHERE wake IS NOT NULL AND due_
 CREATE INDEX items_fingerprint ON items (fingerprint, created_at) WHERE fingerprint IS NOT NULL;
 CREATE INDEX items_natural_key ON items (natural_key, created_at) WHERE natural_key IS NOT NULL;
 CREATE INDEX items_entity ON items (entity) WHERE entity IS NOT NULL;
+
+CREATE INDEX items_line ON items (entity, line) WHERE line IS NOT NULL;
+CREATE INDEX items_expiry ON items (state, expires_at)
+  WHERE expires_at IS NOT NULL AND step = 0 AND state IN ('pending', 'blocked');
+
+CREATE TABLE waits (
+  parent_id TEXT, sequence INTEGER, PRIMARY KEY (parent_id, sequence)
+) WITHOUT ROWID;
 
 CREATE TABLE attached (
   attachment_id TEXT, item_id TEXT, PRIMARY KEY (attachment_id, item_id)
@@ -80,7 +92,9 @@ def storage_error(error: sqlite3.Error | OSError) -> QueueError:
     return failed
 
 
-def connect(path: Path, max_bytes: int | None) -> sqlite3.Connection:
+def connect(
+    path: Path, max_bytes: int | None, durability: Durability = "full"
+) -> sqlite3.Connection:
     """A connection to the store in ``path``, which is made when there is none.
 
     Raises `SchemaTooNew`, `DatabaseError`.
@@ -91,9 +105,12 @@ def connect(path: Path, max_bytes: int | None) -> sqlite3.Connection:
         if stat.S_IMODE(path.stat().st_mode) & 0o077:
             path.chmod(0o600)
         connection = _open(path)
+        if durability == "normal":  # chosen knowingly: the log is synced at checkpoints only
+            connection.execute("PRAGMA synchronous = NORMAL")
     except (sqlite3.Error, OSError) as error:
         raise storage_error(error) from error
     try:
+        upgrade(connection, SCHEMA)
         check_schema(dict(connection.execute("SELECT name, v FROM meta")))
         if max_bytes is not None:
             (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
@@ -134,7 +151,7 @@ def _create(path: Path) -> None:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(_DDL)
-            names = [("schema", SCHEMA), *((name, 0) for name in COUNTERS)]
+            names = [("schema", SCHEMA), (KINDS_AT, 0), *((name, 0) for name in COUNTERS)]
             connection.executemany("INSERT INTO meta VALUES (?, ?)", names)
         finally:
             connection.close()

@@ -17,8 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from fieldpost.engine.config import Durability
 from fieldpost.engine.errors import DatabaseError
 
+from .rows import KINDS_AT, recount_kinds
+from .sqlite_queries import open_by_kind
 from .sqlite_schema import check_schema, connect, storage_error
 
 _T = TypeVar("_T")
@@ -55,9 +58,12 @@ class _Job:
 class DatabaseThread:
     """Runs readings and writings, in the order given, off the event loop."""
 
-    def __init__(self, path: Path, max_bytes: int | None = None) -> None:
+    def __init__(
+        self, path: Path, max_bytes: int | None = None, durability: Durability = "full"
+    ) -> None:
         self._path = path
         self._max_bytes = max_bytes
+        self._durability: Durability = durability
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._closed = False
         # A daemon: a process that forgets to close must still end; the file takes no harm.
@@ -109,7 +115,7 @@ class DatabaseThread:
         first = self._jobs.get()
         assert first is not None
         try:
-            self._connection = connect(self._path, self._max_bytes)
+            self._connection = connect(self._path, self._max_bytes, self._durability)
         except BaseException as error:  # noqa: BLE001 - raised where the store is opened
             self._closed = True
             first.error = error
@@ -158,7 +164,7 @@ class DatabaseThread:
         run = self._connection.execute
         run("BEGIN IMMEDIATE")
         before = self._read_meta()
-        after = before
+        after = in_step(self._connection, before)
         for job in jobs:
             if len(jobs) > 1:  # a job alone has the transaction for its savepoint
                 run("SAVEPOINT job")
@@ -175,8 +181,8 @@ class DatabaseThread:
                 run("ROLLBACK TO job")
             if len(jobs) > 1:
                 run("RELEASE job")
-        changed = [(v, name) for name, v in after.items() if before[name] != v]
-        self._connection.executemany("UPDATE meta SET v = ? WHERE name = ?", changed)
+        changed = [(name, v) for name, v in after.items() if before.get(name) != v]
+        self._connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", changed)
         run("COMMIT")
         self._meta = after
 
@@ -219,6 +225,17 @@ class DatabaseThread:
             job.error = storage_error(error)
         except BaseException as error:  # noqa: BLE001 - raised where the work was given
             job.error = error
+
+
+def in_step(connection: sqlite3.Connection, meta: Meta) -> Meta:
+    """The numbers, with those by kind counted anew when a version that knew none of them wrote
+    last. Inside the transaction of the first write after it, over the open rows only."""
+    if meta.get(KINDS_AT) == meta["revision"]:
+        return meta
+    meta = {"removed": 0, **meta}
+    recount_kinds(meta, open_by_kind(connection))
+    meta[KINDS_AT] = meta["revision"]
+    return meta
 
 
 def _deliver(jobs: list[_Job]) -> None:

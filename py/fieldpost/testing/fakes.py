@@ -188,7 +188,13 @@ class FakeGateway:
             after = int(path.partition("after=")[2])
             found = [r for r in self.receipts if r["cursor"] > after]
             return _json({"protocol": 1, "cursor": len(self.receipts), "receipts": found})
-        _, _, _, item_id, _, attachment_id, n = path.split("/")
+        _, _, _, item_id, *part = path.split("/")
+        if not part:
+            found_op = next((op for op in self.ledger.values() if op["id"] == item_id), None)
+            if found_op is None:
+                return _json({"title": "Not Found", "code": "UNKNOWN_OPERATION"}, 404)
+            return _json({"protocol": 1, **self._result(found_op)})
+        _, attachment_id, n = part
         return self._part(request, item_id, attachment_id, int(n))
 
     def _operations(self, body: dict[str, Any]) -> Response:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from fieldpost.engine.errors import DatabaseError
-from fieldpost.engine.model import Capture, Stored
+from fieldpost.engine.model import Capture, Item, Stored
 from fieldpost.engine.transitions import State
 from fieldpost.ports import Commit, Committed, JournalRecord, Manifest, Page, Store
 
@@ -82,6 +82,17 @@ class FaultyStore:
 
     async def next_due(self, lane: str) -> int | None:
         return await self._do("next_due", lambda: self.inner.next_due(lane))
+
+    async def lines(
+        self, line: Literal["entity", "parent"], keys: Sequence[str], size: int
+    ) -> list[list[Item]]:
+        return await self._do("lines", lambda: self.inner.lines(line, keys, size))
+
+    async def marks(self, mark: str, values: Sequence[str]) -> list[str]:
+        return await self._do("marks", lambda: self.inner.marks(mark, values))
+
+    async def expired(self, now: int, limit: int) -> list[Stored]:
+        return await self._do("expired", lambda: self.inner.expired(now, limit))
 
     async def page(
         self,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urljoin
 
 from fieldpost.destinations.gateway import GatewayDestination
+from fieldpost.engine.config import QueueConfig, as_config
 from fieldpost.engine.errors import InvalidItem
+from fieldpost.engine.kinds import Kind, standard_kinds
 from fieldpost.engine.limits import STEAL_AFTER_MS
-from fieldpost.engine.retry import PRESETS, RetryPolicy
+from fieldpost.engine.retry import RetryPolicy
 from fieldpost.runtime.bridge import Bridge
 from fieldpost.runtime.device import device_id, device_token
 from fieldpost.runtime.driver import Host
@@ -38,17 +41,23 @@ async def open_queue(
     *,
     name: str = "fieldpost",
     token: str | None = None,
-    policy: RetryPolicy = PRESETS["itsm"],
+    policy: RetryPolicy | None = None,
     steal_after_ms: int = STEAL_AFTER_MS,
+    config: QueueConfig | Mapping[str, Any] | None = None,
+    kinds: Iterable[Kind] = (),
 ) -> Queue:
     """A queue in the IndexedDB database ``name``, not started.
 
     ``gateway``: its base URL, relative to the page where this context knows the page's address.
     ``steal_after_ms``: how long a tab that holds the drain lock may stand still before another one
-    takes it over.
-    Raises `StorageMissing`, `StorageBlocked`, `InsecureContext`, `SchemaTooNew`, `InvalidItem`.
+    takes it over. ``config``: a `QueueConfig`, or the mapping of one (``durability`` is always
+    ``full`` here, and no file is written); ``policy``: in place of its retry policy. ``kinds``:
+    kinds of work besides the standard ones.
+    Raises `ConfigError`, `StorageMissing`, `StorageBlocked`, `InsecureContext`, `SchemaTooNew`,
+    `InvalidItem`.
     """
-    return (await _open(gateway, name, token, policy, steal_after_ms)).queue
+    settings = as_config(config)
+    return (await _open(gateway, name, token, policy, steal_after_ms, settings, kinds)).queue
 
 
 async def serve(
@@ -56,18 +65,27 @@ async def serve(
     *,
     name: str = "fieldpost",
     token: str | None = None,
-    policy: RetryPolicy = PRESETS["itsm"],
+    policy: RetryPolicy | None = None,
     steal_after_ms: int = STEAL_AFTER_MS,
+    config: QueueConfig | Mapping[str, Any] | None = None,
+    kinds: Iterable[Kind] = (),
 ) -> Call:
     """For a worker: open and start a queue, and give the one function a page calls
     (`Bridge.call`). Arguments and errors are those of `open_queue`."""
-    opened = await _open(gateway, name, token, policy, steal_after_ms)
+    settings = as_config(config)
+    opened = await _open(gateway, name, token, policy, steal_after_ms, settings, kinds)
     await opened.queue.start()
     return Bridge(opened.queue, opened.link.report).call
 
 
 async def _open(
-    gateway: str, name: str, token: str | None, policy: RetryPolicy, steal_after_ms: int
+    gateway: str,
+    name: str,
+    token: str | None,
+    policy: RetryPolicy | None,
+    steal_after_ms: int,
+    config: QueueConfig,
+    kinds: Iterable[Kind],
 ) -> Opened:
     url = _absolute(gateway)
     device = await Device.open(name)
@@ -85,7 +103,9 @@ async def _open(
         host,
         destination,
         owner="worker",
-        policy=policy,
+        policy=policy or config.retry,
+        kinds=standard_kinds(*kinds),
+        config=config,
         rescue_box=BrowserRescueBox(device),
         on_close=close,
         steal_after_ms=steal_after_ms,

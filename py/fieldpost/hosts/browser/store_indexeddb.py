@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from itertools import islice
+from typing import Any, Literal
 
-from fieldpost.engine.model import Capture, Stored, item_from_columns, item_to_columns
+from fieldpost.engine.model import Capture, Item, Stored, item_from_columns, item_to_columns
 from fieldpost.engine.transitions import State
 from fieldpost.ports import (
     Absent,
@@ -17,6 +18,7 @@ from fieldpost.ports import (
     Commit,
     Committed,
     JournalRecord,
+    Line,
     Manifest,
     Page,
     Precondition,
@@ -40,11 +42,20 @@ def _expectation(expectation: Precondition) -> dict[str, Any]:
         return {"t": "revision", "id": expectation.id, "revision": expectation.revision}
     if isinstance(expectation, Below):
         return {"t": "below", "counter": expectation.counter, "limit": expectation.limit}
+    if isinstance(expectation, Line):
+        return {
+            "t": "line",
+            "line": expectation.line,
+            "key": expectation.key,
+            "ids": expectation.ids,
+            "size": expectation.size,
+        }
     return {
         "t": "unique",
         "mark": expectation.mark,
         "value": expectation.value,
         "since": expectation.since,
+        "until": expectation.until,
     }
 
 
@@ -84,6 +95,7 @@ def _encode(commit: Commit) -> tuple[str, bytes]:
         "puts": puts,
         "adopt": commit.adopt,
         "drop_blobs": commit.drop_blobs,
+        "drop": commit.drop,
         "side": [[table, key, text] for (table, key), text in commit.side.items()],
         "journal": journal
         and {"writer": journal.writer, "k": journal.k, "hash": journal.hash, "text": journal.text},
@@ -144,6 +156,21 @@ class IndexedDBStore:
     async def next_due(self, lane: str) -> int | None:
         due: int | None = await self._device.json("nextDue", lane=lane)
         return due
+
+    async def lines(
+        self, line: Literal["entity", "parent"], keys: Sequence[str], size: int
+    ) -> list[list[Item]]:
+        asked = {"line": line, "keys": list(keys), "size": size}
+        frame = await self._device.frame("lines", _dumps(asked))
+        rows = (stored.item for stored in _stored(frame))
+        return [list(islice(rows, count)) for count in frame.value["counts"]]
+
+    async def marks(self, mark: str, values: Sequence[str]) -> list[str]:
+        hidden: list[str] = await self._device.json("marks", mark=mark, values=list(values))
+        return hidden
+
+    async def expired(self, now: int, limit: int) -> list[Stored]:
+        return await self._rows("expired", now=now, limit=limit)
 
     async def page(
         self,

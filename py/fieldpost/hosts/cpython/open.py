@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import httpx
 
 from fieldpost.destinations.gateway import GatewayDestination
-from fieldpost.engine.retry import PRESETS, RetryPolicy
+from fieldpost.engine.config import QueueConfig, as_config
+from fieldpost.engine.kinds import Kind, standard_kinds
+from fieldpost.engine.retry import RetryPolicy
 from fieldpost.ports import Store
 from fieldpost.runtime.device import device_id, device_token
 from fieldpost.runtime.driver import Host
@@ -27,15 +31,21 @@ async def open_queue(
     *,
     path: str | Path | None = None,
     token: str | None = None,
-    policy: RetryPolicy = PRESETS["itsm"],
+    policy: RetryPolicy | None = None,
     client: httpx.AsyncClient | None = None,
+    config: QueueConfig | Mapping[str, Any] | None = None,
+    kinds: Iterable[Kind] = (),
 ) -> Queue:
     """A queue that delivers to ``gateway`` (its base URL). Not started: use ``async with``.
 
     ``path``: a folder (made with mode 0700) for ``queue.db`` and ``keys.json``; None keeps all in
-    memory, and then nothing survives the process. ``token``: this device's bearer token. Raises
-    `DatabaseError`, `SchemaTooNew`, `EncryptionError` (a key file that others can read).
+    memory, and then nothing survives the process. ``token``: this device's bearer token.
+    ``config``: a `QueueConfig`, or the mapping of one; None: the default preset with what the
+    environment says (`QueueConfig.from_env`); ``policy``: in place of its retry policy. ``kinds``:
+    kinds of work besides the standard ones. Raises `ConfigError`, `DatabaseError`,
+    `SchemaTooNew`, `EncryptionError` (a key file that others can read).
     """
+    settings = QueueConfig.from_env(os.environ) if config is None else as_config(config)
     folder = None if path is None else Path(path)
     store: Store
     if folder is None:
@@ -43,7 +53,7 @@ async def open_queue(
     else:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         ring = KeyRing.load_or_create(folder / "keys.json")
-        store = await SqliteStore.open(folder / "queue.db", ring)
+        store = await SqliteStore.open(folder / "queue.db", ring, durability=settings.durability)
     clock, entropy = SystemClock(), SystemEntropy()
     transport = HttpTransport(store, client)
     tabs = FileLockTabs(None if folder is None else folder / "drain.lock")
@@ -54,7 +64,9 @@ async def open_queue(
         host,
         destination,
         owner=f"process-{os.getpid()}",
-        policy=policy,
+        policy=policy or settings.retry,
+        kinds=standard_kinds(*kinds),
+        config=settings,
         rescue_box=None if folder is None else RescueFiles(store, folder),
         on_close=transport.close,
     )

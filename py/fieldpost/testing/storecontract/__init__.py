@@ -13,10 +13,10 @@ also run in a browser, against IndexedDB:
 
 from __future__ import annotations
 
-from . import commits, inbox, preconditions, queries
+from . import commits, inbox, lines, preconditions, queries, removals
 from .support import Case, Reopen
 
-_MODULES = (preconditions, commits, queries, inbox)
+_MODULES = (preconditions, commits, queries, lines, inbox, removals)
 
 #: name -> case, in the order written.
 CASES: dict[str, Case] = {

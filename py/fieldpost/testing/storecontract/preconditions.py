@@ -56,6 +56,24 @@ async def case_unique(store: Store, _: Reopen) -> None:
         await store.commit(Commit(expect=(Unique(mark, "other"),)))
 
 
+async def case_unique_until(store: Store, _: Reopen) -> None:
+    """``until`` ends the time that is looked at: a row made after it, as one is when the clock has
+    jumped back since, is no obstacle."""
+    for first, mark in ((10, "fingerprint"), (20, "natural_key"), (30, "entity")):
+        await add(store, new(first, marks={mark: "v"}), new(first + 4, marks={mark: "v"}))
+        for since, until, meets in (
+            (0, NOW + first - 1, None),
+            (0, NOW + first, first),
+            (NOW + first + 1, NOW + first + 3, None),
+            (NOW + first + 1, NOW + first + 4, first + 4),
+        ):
+            expect = Commit(expect=(Unique(mark, "v", since, until),))
+            if meets is None:
+                await store.commit(expect)
+            else:
+                assert (await refused(store.commit(expect))).existing_id == uid(meets)
+
+
 async def case_unique_is_per_mark(store: Store, _: Reopen) -> None:
     await add(store, new(1, marks={"entity": "a"}))
     await store.commit(Commit(expect=(Unique("natural_key", "a"), Unique("fingerprint", "a"))))
@@ -70,6 +88,24 @@ async def case_below(store: Store, _: Reopen) -> None:
     await update(store, (await one(store, 1)).item, state=State.FAILED, ready=False)
     await store.commit(Commit(expect=(Below("open", 2),)))
     await refused(store.commit(Commit(expect=(Below("state:failed", 1),))))
+
+
+async def case_below_by_kind(store: Store, _: Reopen) -> None:
+    """Undelivered items and their bytes are counted by kind; a kind never seen counts 0, and what
+    is delivered counts no more (known failure 5)."""
+    limits = (Below("open:log", 1), Below("bytes:log", 100), Below("bytes", 100))
+    await store.commit(Commit(expect=limits, puts=(new(1, kind="log", size=70), new(2, size=29))))
+    counters = await store.counters()
+    assert (counters["open:log"], counters["bytes:log"], counters["bytes"]) == (1, 70, 99)
+    assert (counters["open:ticket"], counters["bytes:ticket"]) == (1, 29)
+    assert (await refused(store.commit(Commit(expect=limits)))).expectation == limits[0]
+    log = await update(store, (await one(store, 1)).item, size=100)
+    refusal = await refused(store.commit(Commit(expect=limits[1:])))
+    assert refusal.expectation == limits[1]
+    await update(store, log, state=State.COMPLETED, ready=False)
+    await store.commit(Commit(expect=limits))
+    assert (await store.counters())["bytes"] == 29
+    await check(store)
 
 
 async def case_first_that_fails_is_named(store: Store, _: Reopen) -> None:

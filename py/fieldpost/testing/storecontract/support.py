@@ -109,8 +109,16 @@ async def check(store: Store) -> None:
     states = Counter(row.state for row in found)
     for state in State:
         assert counters[f"state:{state}"] == states[state], f"counter of {state}"
-    assert counters["open"] == sum(states[state] for state in OPEN_STATES)
-    assert counters["sequence"] == max((row.sequence for row in found), default=0)
+    opened = [row for row in found if row.state in OPEN_STATES]
+    assert counters["open"] == len(opened)
+    assert counters["bytes"] == sum(row.size for row in opened)
+    for kind in {name.split(":", 1)[1] for name in counters if name.startswith("open:")}:
+        sizes = [row.size for row in opened if row.kind == kind]
+        counted = (counters[f"open:{kind}"], counters[f"bytes:{kind}"])
+        assert counted == (len(sizes), sum(sizes)), f"counters of {kind}"
+    assert sum(n for name, n in counters.items() if name.startswith("open:")) == len(opened)
+    assert counters["sequence"] >= max((row.sequence for row in found), default=0)
+    assert counters["sequence"] == len(found) + counters["removed"]
     assert counters["inbox"] == len(await store.captures(100_000))
     numbers = [n for n, _ in await store.journal(0, 100_000)]
     assert numbers == list(range(1, counters["journal"] + 1))

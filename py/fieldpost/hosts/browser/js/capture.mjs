@@ -1,6 +1,6 @@
 // What the page saves without the engine: captures (the inbox) and drafts.
 
-import { readCounters, writeCounters } from "./counters.mjs";
+import { raiseRevision, readCounters, writeCounters } from "./counters.mjs";
 import { seal, unseal } from "./envelope.mjs";
 import { text, utf8 } from "./frame.mjs";
 
@@ -25,7 +25,7 @@ export async function capture(ctx, json) {
       [readCounters(tx), inbox.index("id").getKey(id), tx.objectStore("items").getKey(id)]);
     if (waiting !== undefined || item !== undefined) return counters.revision;
     counters.inbox += 1;
-    counters.revision += 1;
+    raiseRevision(counters);
     await Promise.all([
       inbox.add(record),
       writeCounters(tx, counters),
@@ -43,7 +43,7 @@ export async function undoCapture(ctx, id) {
     const [counters, key] = await Promise.all([readCounters(tx), inbox.index("id").getKey(id)]);
     if (key === undefined) return "false";
     counters.inbox -= 1;
-    counters.revision += 1;
+    raiseRevision(counters);
     await Promise.all([inbox.delete(key), writeCounters(tx, counters)]);
     return "true";
   });

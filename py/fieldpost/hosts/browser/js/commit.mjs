@@ -3,12 +3,13 @@
 // left alone. Invariant 5 is kept here: a write with an old revision is refused inside it.
 
 import { unwrap } from "idb";
-import { countMove, isClaimable, readCounters, setHead, writeCounters } from "./counters.mjs";
+import { bringInStep, countMove, isClaimable, raiseRevision, readCounters, setHead } from "./counters.mjs";
 import { mark, seal } from "./envelope.mjs";
 import { GlueError, Refusal } from "./errors.mjs";
 import { Frame, utf8 } from "./frame.mjs";
+import { idsInLine, lineOf, waitsOf } from "./lines.mjs";
 
-export const PARTS = ["head", "body", "intent", "history"];
+export const PARTS = ["head", "body", "intent", "history", "links"];
 /** Rows sealed at a time: enough to keep the browser's crypto threads busy, few enough to hold. */
 const SEAL_ROWS = 2048;
 /** From this many inserts on, their absence is left to `add` to find out instead of being read. */
@@ -21,10 +22,11 @@ export const rangeOf = (...prefix) => IDBKeyRange.bound(prefix, [...prefix, []])
 /** Marks of this commit: a bulk of one person's items has one owner, whose HMAC is made once. */
 function marksOf(ring) {
   const made = new Map();
-  return (name, value) => {
-    if (name === "fingerprint") return mark(ring, name, value); // no two are the same
+  return (name, value, keep = name !== "fingerprint") => { // rows that are put: no two are the same
     const key = `${name}|${value}`;
-    if (!made.has(key)) made.set(key, mark(ring, name, value));
+    const known = made.get(key);
+    if (known || !keep) return known ?? mark(ring, name, value);
+    made.set(key, mark(ring, name, value));
     return made.get(key);
   };
 }
@@ -46,10 +48,10 @@ async function sealPut(ring, marked, put, bytes) {
 }
 
 async function prepare(ring, change, bytes) {
-  for (const expected of change.expect) {
-    if (expected.t === "unique") expected.hmac = await mark(ring, expected.mark, expected.value);
-  }
   const marked = marksOf(ring);
+  await Promise.all(change.expect.filter(({ t }) => t === "unique").map(async (expected) => {
+    expected.hmac = await marked(expected.mark, expected.value, true); // the row that asks has it too
+  }));
   for (let i = 0; i < change.puts.length; i += SEAL_ROWS) {
     await Promise.all(change.puts.slice(i, i + SEAL_ROWS).map((put) => sealPut(ring, marked, put, bytes)));
   }
@@ -65,22 +67,23 @@ export const sideWhere = (table, key) => ({ id: `${table}/${key}`, kind: "side",
 
 function storesFor(change) {
   const stores = ["meta"];
-  if (change.expect.length || change.puts.length) stores.push("items");
+  if (change.expect.length || change.puts.length || change.drop.length) stores.push("items");
   if (change.journal) stores.push("journal");
-  if (change.adopt.length) stores.push("inbox");
-  if (change.drop_blobs.length) stores.push("blobs");
+  if (change.adopt.length || change.drop.length) stores.push("inbox");
+  if (change.drop_blobs.length || change.drop.length) stores.push("blobs");
+  if (change.drop.length) stores.push("drafts");
   if (change.side.length) stores.push("side");
   return stores;
 }
 
-/** The oldest row created at or after `since` that carries the mark, or undefined. */
-async function holder(tx, { mark: name, hmac, since }) {
+/** The oldest row created from `since` to `until` that carries the mark, or undefined. */
+async function holder(tx, { mark: name, hmac, since, until }) {
   const items = tx.objectStore("items");
   if (name === "fingerprint" || name === "natural_key") {
-    return items.index(name).getKey(IDBKeyRange.bound([hmac, since], [hmac, []]));
+    return items.index(name).getKey(IDBKeyRange.bound([hmac, since], [hmac, until ?? []]));
   }
   const rows = await rowsMarked(items, name, hmac);
-  return rows.find((row) => row.created_at >= since)?.id;
+  return rows.find((row) => row.created_at >= since && row.created_at <= (until ?? Infinity))?.id;
 }
 
 /** Rows that carry the mark, oldest first. There is no index of owners: that one walks the table. */
@@ -118,16 +121,34 @@ async function readAll(tx, change, inserts) {
   for (const expected of change.expect) {
     const leftToAdd = expected.t === "absent" && inserts.size >= BULK_INSERTS && inserts.has(expected.id);
     if (expected.id && !leftToAdd) load(expected.id);
+    if (expected.t === "line") loading.push(idsInLine(tx.objectStore("items"), expected).then((ids) => { expected.found = ids; }));
     if (expected.t === "unique") loading.push(holder(tx, expected).then((id) => { expected.holder = id; }));
   }
   for (const put of change.puts) if (!put.insert) load(put.row.id);
+  for (const id of change.drop) load(id);
   if (rows.size) loading.push(loadRows(tx.objectStore("items"), rows));
   const captures = new Map(); // id -> key in the inbox, of those that are still there
   for (const id of change.adopt) {
     loading.push(tx.objectStore("inbox").index("id").getKey(id).then((key) => key !== undefined && captures.set(id, key)));
   }
   await Promise.all(loading);
-  return { rows, counters: await counting, captures };
+  const counters = await counting;
+  if (change.puts.length || change.drop.length) await bringInStep(tx, counters);
+  return { rows, counters, captures, unused: await unusedAfter(tx, change.drop.map((id) => rows.get(id))) };
+}
+
+/** Ids of the dropped rows' attachments that no other row, no capture and no draft refers to. */
+async function unusedAfter(tx, dropped) {
+  const gone = new Set(dropped.filter(Boolean).map((row) => row.id));
+  const ids = new Set(dropped.flatMap((row) => row?.attachment_ids ?? []));
+  if (!ids.size) return [];
+  for (const { attachments } of await tx.objectStore("drafts").getAll()) attachments.forEach((id) => ids.delete(id));
+  await Promise.all([...ids].map(async (id) => {
+    const [users, captured] = await Promise.all([
+      tx.objectStore("items").index("attached").getAllKeys(id), tx.objectStore("inbox").index("attached").count(id)]);
+    if (captured || users.some((user) => !gone.has(user))) ids.delete(id);
+  }));
+  return [...ids];
 }
 
 /** Throws a `Refusal` for the first precondition that does not hold. */
@@ -137,6 +158,7 @@ function judge(change, { rows, counters, captures }) {
     if (t === "absent" && rows.get(id)) throw new Refusal(index, id);
     if (t === "revision" && rows.get(id)?.revision !== expected.revision) throw new Refusal(index, rows.get(id)?.id);
     if (t === "unique" && expected.holder) throw new Refusal(index, expected.holder);
+    if (t === "line" && expected.found.join() !== expected.ids.join()) throw new Refusal(index);
     if (t === "below" && (counters[expected.counter] ?? 0) >= expected.limit) throw new Refusal(index);
   });
   const revisions = new Map(); // as the puts so far leave them: one row may come several times
@@ -166,6 +188,9 @@ function toRecord(put, old, counters) {
   else if (isClaimable(row.state) && (row.due_at ?? row.not_before) !== undefined) {
     row.wake = [row.lane, Math.max(row.due_at ?? 0, row.not_before ?? 0)]; // with neither, a commit frees it
   }
+  const [line, waits] = [lineOf(row), waitsOf(row)];
+  if (line) row.line = line;
+  if (waits) row.waits = waits;
   if (row.attachments) row.attachment_ids = row.attachments.map((a) => a.id);
   for (const part of PARTS) {
     const bytes = part in sealed ? sealed[part] : old?.[part];
@@ -176,7 +201,7 @@ function toRecord(put, old, counters) {
 
 /** Issue every write. The plain IndexedDB objects, without idb's promise for each request: a bulk
  *  insert would make ten thousand of them, and the transaction's own end says all there is. */
-function writeAll(tx, change, { rows, counters, captures }) {
+function writeAll(tx, change, { rows, counters, captures, unused }) {
   const store = (name) => unwrap(tx).objectStore(name);
   const adding = new Map(); // request -> number of its put
   const items = change.puts.length ? store("items") : null;
@@ -184,18 +209,23 @@ function writeAll(tx, change, { rows, counters, captures }) {
     const old = put.insert ? undefined : rows.get(put.row.id);
     const record = toRecord(put, old, counters);
     rows.set(record.id, record);
-    countMove(counters, old?.state, record.state);
+    countMove(counters, old, record);
     if (put.insert) adding.set(items.add(record), index);
     else items.put(record);
   });
+  for (const id of change.drop) {
+    if (!rows.get(id)) continue;
+    countMove(counters, rows.get(id), undefined);
+    store("items").delete(id);
+  }
   for (const key of captures.values()) store("inbox").delete(key);
   counters.inbox -= captures.size;
-  for (const id of change.drop_blobs) store("blobs").delete(rangeOf(id));
+  for (const id of [...change.drop_blobs, ...unused]) store("blobs").delete(rangeOf(id));
   for (const [table, key, value] of change.side) {
     if (value === null) store("side").delete([table, key]);
     else store("side").put(value, [table, key]);
   }
-  counters.revision += 1;
+  raiseRevision(counters);
   if (change.journal) {
     counters.journal += 1;
     store("journal").add({ n: counters.journal, ...change.journal });
@@ -215,7 +245,7 @@ function offended(change, index) {
 }
 
 export async function commit(ctx, json, bytes) {
-  const change = JSON.parse(json);
+  const change = { drop: [], ...JSON.parse(json) };
   await prepare(ctx.ring, change, bytes);
   const inserts = new Set(change.puts.filter((put) => put.insert).map((put) => put.row.id));
   let doubled = null;

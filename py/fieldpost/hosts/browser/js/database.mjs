@@ -3,16 +3,17 @@
 
 import { openDB, unwrap } from "idb";
 import { GlueError, mapped } from "./errors.mjs";
+import { lineOf } from "./lines.mjs";
 
-export const VERSION = 1;
+export const VERSION = 2;
 /** How long an open may hang on another context before we say so; the request itself goes on. */
 const OPEN_MS = 10_000;
 
 const TOO_NEW = ["QUEUE_SCHEMA_TOO_NEW", "The storage was written by a newer version of the app."];
 const GONE = ["QUEUE_DATABASE_ERROR", "The storage of this app was deleted while it was open. Reload the page."];
 
-/** Adds what is missing, by version; never drops, renames or rewrites. */
-function upgrade(db, from) {
+/** Adds what is missing, by version; never drops, renames or rewrites what a row holds. */
+function upgrade(db, from, tx) {
   if (from < 1) {
     db.createObjectStore("meta");
     const items = db.createObjectStore("items", { keyPath: "id" });
@@ -30,6 +31,24 @@ function upgrade(db, from) {
     for (const name of ["blobs", "drafts", "side"]) db.createObjectStore(name);
     db.createObjectStore("keys", { keyPath: "kid" });
   }
+  if (from < 2) {
+    const items = tx.objectStore("items");
+    items.createIndex("line", "line");
+    items.createIndex("waits", "waits", { multiEntry: true });
+    items.createIndex("expiry", ["state", "expires_at"]);
+    if (from === 1) fillLines(unwrap(items));
+  }
+}
+
+/** Rows of version 1 get their place in line. Only those of an entity have one, and the index of
+ *  entities holds no others. */
+function fillLines(items) {
+  items.index("entity").openCursor().onsuccess = ({ target: { result: cursor } }) => {
+    if (!cursor) return;
+    const line = lineOf(cursor.value);
+    if (line) cursor.update({ ...cursor.value, line });
+    cursor.continue();
+  };
 }
 
 const missing = (error) =>
@@ -77,11 +96,11 @@ export class Database {
   async #open() {
     factory();
     const opening = openDB(this.name, VERSION, {
-      upgrade: (db, from) => {
+      upgrade: (db, from, _to, tx) => {
         // Somebody deleted it while we had it open. Rows sealed with the keys in our memory would
         // never open again: the keys are gone too. Start over with `open`.
         if (from < 1 && this.#opened) this.#gone = true;
-        upgrade(db, from);
+        upgrade(db, from, tx);
       },
       // Another context wants a newer schema (or to delete): never hold it up, never write again.
       blocking: (_from, to, event) => {

@@ -22,7 +22,7 @@ const METHODS = {
   putManifest: files.putManifest, putPart: files.putPart, manifest: files.manifest, part: files.part,
   orphans: files.orphans,
   commit, get: queries.get, ready: queries.ready, waiting: queries.waiting, nextDue: queries.nextDue,
-  page: queries.page, find: queries.find, counters: queries.counters, counts: queries.counters,
+  page: queries.page, lines: queries.lines, marks: queries.marks, expired: queries.expired, find: queries.find, counters: queries.counters, counts: queries.counters,
   sides: queries.sides, journal: queries.journal, heads: queries.heads, captures: queries.captures,
   send: http.send, sendPart: http.sendPart, abort: http.abort, rescueOut, rescueIn,
 };

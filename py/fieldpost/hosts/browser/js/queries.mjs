@@ -1,11 +1,12 @@
 // What the worker's store reads. Each is one transaction; parts are opened after it has ended.
 
-import { readCounters } from "./counters.mjs";
+import { readCounters, shownCounters } from "./counters.mjs";
 import { mark, unseal } from "./envelope.mjs";
 import { Frame, text } from "./frame.mjs";
 import { PARTS, rangeOf, rowsMarked, sideWhere } from "./commit.mjs";
+import { rowsInLine } from "./lines.mjs";
 
-const INTERNAL = new Set([...PARTS, "rank", "wake", "attachment_ids"]);
+const INTERNAL = new Set([...PARTS, "rank", "wake", "line", "waits", "attachment_ids"]);
 
 const read = (ctx, stores, work) => ctx.database.run(stores, "readonly", work);
 const readItems = (ctx, work) => read(ctx, ["items"], (tx) => work(tx.objectStore("items")));
@@ -60,6 +61,37 @@ export async function nextDue(ctx, json) {
   return JSON.stringify(cursor ? cursor.key[1] : null);
 }
 
+/** {line, keys, size} -> the rows in line for each key, one list after the other; `counts` of them. */
+export async function lines(ctx, json) {
+  const { line, keys, size } = JSON.parse(json);
+  const found = await readItems(ctx, (items) => Promise.all(keys.map((key) => rowsInLine(items, line, key, size))));
+  return rowsFrame(ctx, found.flat(), [], { counts: found.map((rows) => rows.length) });
+}
+
+/** {mark, values} -> what the column holds for each, as JSON. */
+export async function marks(ctx, json) {
+  const { mark: name, values } = JSON.parse(json);
+  return JSON.stringify(await Promise.all(values.map((value) => mark(ctx.ring, name, value))));
+}
+
+/** Rows that were to be sent before `now` and have not been begun. */
+export async function expired(ctx, json) {
+  const { now, limit } = JSON.parse(json);
+  const rows = await readItems(ctx, async (items) => {
+    const found = [];
+    for (const state of ["pending", "blocked"]) {
+      const range = IDBKeyRange.bound([state], [state, now]);
+      let cursor = await items.index("expiry").openCursor(range);
+      while (cursor && found.length < limit) {
+        if (!cursor.value.step) found.push(cursor.value);
+        cursor = await cursor.continue();
+      }
+    }
+    return found;
+  });
+  return rowsFrame(ctx, rows);
+}
+
 /** The first `count` [sequence, id] of one state beyond the cursor. */
 async function listed(items, state, { cursor: after, newest_first: newest }, count) {
   const bounds = newest
@@ -99,8 +131,7 @@ export async function find(ctx, json) {
 
 /** Counters as JSON; `counts` is its name for the page. */
 export async function counters(ctx) {
-  const { heads: _heads, ...numbers } = await read(ctx, ["meta"], readCounters);
-  return JSON.stringify(numbers);
+  return JSON.stringify(shownCounters(await read(ctx, ["meta"], readCounters)));
 }
 
 export async function heads(ctx) {
