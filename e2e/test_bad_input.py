@@ -243,7 +243,7 @@ def test_a_newer_version_in_another_tab_is_not_written_over(device: Device) -> N
     expect_not_saved(page, "newer version of the app", "Typed in the old tab")
 
 
-def test_a_full_storage_is_said_and_the_save_happens_once_there_is_room(
+def test_a_full_storage_is_said_and_saving_works_once_there_is_room(
     device: Device, gateway: Gateway
 ) -> None:
     page = device.open("/healthz")  # before the first write: Chromium asks for room now and then
