@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from .engine.model import Capture, Item, Stored
+from .engine.network import Hints
+from .engine.scheduling import ReadyKey
 from .engine.transitions import State
 
 # --- commits -------------------------------------------------------------------------------------
@@ -184,6 +186,13 @@ class Store(Protocol):
         """Rows of the lane with ``ready`` set, by `Item.level` (0 first: priority 10 before 1,
         every text, step 0, before any file, step 1), then sequence."""
 
+    async def ready_keys(
+        self, lane: str, per_level: int, *, newest_first: bool = False
+    ) -> list[ReadyKey]:
+        """Of each level of the lane's ready rows the first ``per_level`` by sequence (the last
+        ones, with ``newest_first``); by level. Reads the index only, no row and no part: what is
+        queued behind costs nothing."""
+
     async def waiting(self, lane: str, now: int, horizon: int, limit: int) -> list[Stored]:
         """Claimable rows (pending or unknown) that are not ``ready`` and whose due time (the later
         of ``due_at``, ``not_before``) is <= now, or whose ``due_at`` is > now + horizon (the clock
@@ -319,6 +328,16 @@ class Entropy(Protocol):
 
     def fraction(self) -> float:
         """Uniform in [0, 1)."""
+
+
+class Surroundings(Protocol):
+    """Where and how this device is, as far as the host can tell."""
+
+    def utc_offset_ms(self, at: int) -> int:
+        """Local time minus UTC at that moment (ms since the epoch): it changes with the season."""
+
+    def hints(self) -> Hints:
+        """What is said of the network now; asked for at every request."""
 
 
 class Link(Protocol):

@@ -297,6 +297,8 @@ async def test_claims_and_lists_do_not_scan(path: Path, ring: KeyRing) -> None:
     asked: list[str] = []
     connection.set_trace_callback(asked.append)
     sqlite_queries.ready(connection, "inbox", 5, ("head",))
+    sqlite_queries.ready_keys(connection, "inbox", 5, newest=False)
+    sqlite_queries.ready_keys(connection, "inbox", 5, newest=True)
     sqlite_queries.waiting(connection, "inbox", 1, 2, 5)
     sqlite_queries.next_due(connection, "inbox")
     sqlite_queries.page(connection, ["pending", "failed"], 5, None, False, ())

@@ -169,6 +169,8 @@ class Twins(RuleBasedStateMachine):
     @rule(lane=st.sampled_from(["inbox", "b"]), now=st.integers(NOW - 5, NOW + 25), limit=NUMBERS)
     def drain(self, lane: str, now: int, limit: int) -> None:
         self.both("ready", lane, limit, ("head", "intent"))
+        self.both("ready_keys", lane, limit)
+        self.both("ready_keys", lane, limit, newest_first=True)
         self.both("waiting", lane, now, 3, limit)
         self.both("next_due", lane)
         self.both("expired", now, limit)

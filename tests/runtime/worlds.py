@@ -14,6 +14,7 @@ from fieldpost.runtime.driver import Host
 from fieldpost.runtime.queue import Queue
 from fieldpost.stores.memory import MemoryStore
 from fieldpost.testing.fakes import FakeClock, FakeGateway, FakeLink, LocalTabs, SeededEntropy
+from fieldpost.testing.surroundings import FakeSurroundings
 
 DEVICE = "00000000-0000-7000-8000-00000000000d"
 RING = KeyRing.ephemeral()
@@ -29,13 +30,15 @@ class World:
     tabs: LocalTabs = field(default_factory=LocalTabs)
     entropy: SeededEntropy = field(default_factory=SeededEntropy)
     gateway: FakeGateway = field(default_factory=FakeGateway)
+    around: FakeSurroundings = field(default_factory=FakeSurroundings)
 
     def __post_init__(self) -> None:
         self.gateway.store = self.store
         self.queue = self.open()
 
     def open(self, owner: str = "tab") -> Queue:
-        host = Host(self.store, self.gateway, self.clock, self.entropy, self.link, self.tabs)
+        ports = (self.store, self.gateway, self.clock, self.entropy, self.link, self.tabs)
+        host = Host(*ports, self.around)
         destination = GatewayDestination("https://post.example/", DEVICE)
         return Queue(host, destination, owner=owner, policy=PRESETS["itsm"])
 

@@ -68,7 +68,8 @@ def state_text(item: Item) -> str:
 def why(item: Item, lane: str, now: int, waits_for: Sequence[str] = ()) -> str:
     """One sentence: why this item is not moving; empty when it is moving or at its end.
 
-    ``lane``: a key of `LANE_TEXT`, or ``online``; ``waits_for``: titles of what must be sent first.
+    ``lane``: a key of `LANE_TEXT`, or ``online``, or a sentence of its own (`engine.pacing`);
+    ``waits_for``: titles of what must be sent first.
     """
     if item.state is State.BLOCKED:
         return _waits(waits_for)
@@ -90,6 +91,8 @@ def why(item: Item, lane: str, now: int, waits_for: Sequence[str] = ()) -> str:
     if not item.ready and wait > 0:
         what = f"{_tried(item)} Next try" if item.due_at else "To be sent"
         return f"{what} in {duration(wait)}."
+    if lane.endswith("."):
+        return lane
     if item.step > 0:
         sent = sum(a.acked for a in item.attachments)
         return f"{sent} of {sum(a.parts for a in item.attachments)} parts of its files are sent."

@@ -27,6 +27,9 @@ _AS_THEY_ARE = (
     "rescue_in",
     "verify",
     "sign_in",
+    "settings",
+    "configure",
+    "history",
 )
 #: Acts on one item, answered with its detail afterwards.
 _ACTS = ("cancel", "edit", "retry", "discard", "restore", "arrived", "send_again")

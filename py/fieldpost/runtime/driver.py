@@ -16,7 +16,6 @@ from fieldpost.engine.errors import AttachmentUnreadable, DecryptionError
 from fieldpost.engine.limits import BEAT_EVERY_MS, LOCK_WAIT_MS, STEAL_AFTER_MS
 from fieldpost.engine.machine import Orphaned, Woken, step
 from fieldpost.engine.model import Stored
-from fieldpost.engine.ordering import has_expired
 from fieldpost.engine.outcome import Class, Outcome
 from fieldpost.engine.retry import DELAY_MS_MAX, RetryPolicy
 from fieldpost.engine.transitions import State
@@ -29,6 +28,7 @@ from fieldpost.ports import (
     Put,
     Refused,
     Store,
+    Surroundings,
     Tabs,
     Transport,
 )
@@ -37,12 +37,14 @@ from . import lane as lanes
 from .committer import Change, Committer, Write
 from .lane import LaneState
 from .lookup import look_up, must_look_up
-from .overdue import expire, finish_left_over
+from .metering import MeteredTransport
+from .overdue import finish_left_over
+from .pacing import Pacing
 from .parts import send_parts
+from .picking import Picker
 from .receipts import collect_receipts
 from .settle import Claim, acknowledgeable, claim, outcomes_for, settle
 
-_CLAIM_PARTS = ("head", "body", "intent", "history", "links")
 _PAGE = 200
 #: send_ids acknowledged in one request.
 _ACKS_MAX = 1_000
@@ -68,6 +70,7 @@ class Host:
     entropy: Entropy
     link: Link
     tabs: Tabs
+    surroundings: Surroundings | None = None
 
 
 class Driver:
@@ -83,7 +86,10 @@ class Driver:
         owner: str,
         steal_after_ms: int = STEAL_AFTER_MS,
     ):
-        self.host = host
+        self.pacing = Pacing(host.store, host.clock, destination.lane, host.surroundings)
+        metered = MeteredTransport(host.transport, host.clock, self.pacing)
+        self.host = replace(host, transport=metered)
+        self.picker = Picker(self)
         self.committer = committer
         self.destination = destination
         self.policy = policy
@@ -132,6 +138,7 @@ class Driver:
             await self.host.clock.sleep(self.beat_every_ms)
 
     async def _drain(self, leadership: Leadership, *, ask_now: bool, by_hand: bool) -> None:
+        await self.pacing.begin(by_hand=by_hand)
         await self._recover(leadership)
         counters = await self.host.store.counters()
         if counters.get("state:blocked"):
@@ -241,23 +248,7 @@ class Driver:
 
     async def _next_rows(self, state: LaneState) -> list[Stored]:
         """The next batch: texts together, or one item whose attachments follow."""
-        declared = self.destination.declaration
-        limit = max(1, min(state.batch, declared.batch_items))
-        rows = await self.host.store.ready(self.destination.lane, limit, _CLAIM_PARTS)
-        if any(has_expired(row.item, self.host.clock.now()) for row in rows):
-            await expire(self.host.store, self.committer, self.host.clock)
-            rows = await self.host.store.ready(self.destination.lane, limit, _CLAIM_PARTS)
-        texts = [row for row in rows if row.item.step == 0]
-        if not texts:
-            return rows[:1]
-        size = 0
-        batch: list[Stored] = []
-        for row in texts:
-            size += row.item.body_bytes + 1_024
-            if batch and size > declared.batch_bytes:
-                break
-            batch.append(row)
-        return batch
+        return await self.picker.next_rows(state)
 
     async def _look_up(
         self, leadership: Leadership, state: LaneState, rows: Sequence[Stored]
@@ -287,9 +278,10 @@ class Driver:
         self, state: LaneState, settled: list[Write], claims: list[Write]
     ) -> set[str]:
         """Settlement and the next claim in one commit; the ids that were written."""
-        side = {}
+        side: dict[tuple[str, str], str | None] = {}
         if settled:
             side = {(lanes.TABLE, self.destination.lane): state.dump()}
+            side |= await self.pacing.settled(settled, state.contact, state.text, last=not claims)
         return await self.commit_each([*settled, *claims], side)
 
     async def commit_each(

@@ -6,13 +6,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from fieldpost.engine.errors import QueueError
 from fieldpost.engine.limits import SYNC_EVERY_MS, TIDY_EVERY_MS
+from fieldpost.engine.pacing import Held
 
 from .adopt import Intake
+from .committer import Change
 from .driver import Driver
 from .overdue import expire
+from .pacing import TABLE
 
 log = logging.getLogger("fieldpost")
 
@@ -42,7 +46,7 @@ class SyncLoop:
         self._adopt = True
         self._turn_lock = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
-        self._unsubscribe: Callable[[], None] | None = None
+        self._unsubscribe: Callable[[], object] | None = None
         self._stopping = False
         #: What went wrong with the storage in the latest turn, None when nothing did.
         self.trouble: QueueError | None = None
@@ -52,7 +56,11 @@ class SyncLoop:
 
     def start(self) -> None:
         if self._task is None:
-            self._unsubscribe = self._driver.host.link.subscribe(self._link_changed)
+            leave = [
+                self._driver.host.link.subscribe(self._link_changed),
+                self._driver.host.tabs.subscribe(self._heard),
+            ]
+            self._unsubscribe = lambda: [stop() for stop in leave]
             self._wake.set()
             self._task = asyncio.create_task(self._run())
 
@@ -88,11 +96,40 @@ class SyncLoop:
                 await self._intake.adopt()
             host = self._driver.host
             await expire(host.store, self._driver.committer, host.clock)
+            held = await self._held(by_hand=by_hand)
+            if held is not None:
+                self._ask_now = self._ask_now or ask_now
+                return True
             led = await self._driver.drain(ask_now=ask_now, by_hand=by_hand)
+            if led:
+                await self._keep_slot()
             self.last_sync_at = self._driver.host.clock.now()
             if led and ask_now and self._greet and (await self._driver.lane_state()).open:
                 await self._greet()
             return led
+
+    async def _held(self, *, by_hand: bool) -> Held | None:
+        """Why nothing is sent in this turn; settings and pauses are taken anew from the store."""
+        driver, pacing = self._driver, self._driver.pacing
+        pacing.forget()
+        held = await pacing.held(by_hand=by_hand)
+        driver.paused = pacing.settings.pause_of(driver.destination.lane)
+        return held
+
+    async def _keep_slot(self) -> None:
+        """A time of the schedule counts as kept once all that could be sent went."""
+        note = await self._driver.pacing.slot_to_keep()
+        if note is not None and self._driver.may_claim and (await self._driver.lane_state()).open:
+            place = (TABLE, self._driver.destination.lane)
+            await self._driver.committer.commit(Change(side={place: note}))
+
+    def _heard(self, message: dict[str, Any]) -> None:
+        """Another context changed something: perhaps a setting, perhaps a pause."""
+        mine = self._driver.committer.revision
+        if message.get("type") == "changed" and message.get("revision") != mine:
+            self._driver.pacing.forget()
+            if self._driver.paused is not None:
+                self.nudge(adopt=False)  # perhaps it was just resumed
 
     def _link_changed(self, online: bool) -> None:
         if online:
@@ -141,6 +178,7 @@ class SyncLoop:
         try:
             counters = await host.store.counters()
             due = await host.store.next_due(self._driver.destination.lane)
+            held = await self._driver.pacing.held()
             waits = (await self._driver.lane_state()).wait_ms(now)
         except QueueError as error:
             self.trouble = error
@@ -149,4 +187,6 @@ class SyncLoop:
             return self._every_ms
         if waits:
             return min(self._every_ms, waits)
+        if held is not None:
+            due = held.until
         return min(self._every_ms, max(due - now, 50)) if due is not None else self._every_ms

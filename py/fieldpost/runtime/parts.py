@@ -36,7 +36,8 @@ async def send_parts(
         now = driver.host.clock.now()
         item = step(taken.item, PartAcknowledged(attachment_id, n), now)
         write = Write(Put(item), was=item.state)
-        if not driver.may_claim or leadership.lost or await _text_waits(driver):
+        going = driver.may_claim and not leadership.lost and await driver.picker.may_go_on()
+        if not going or await _text_waits(driver):
             return driver.settle_all(state, [replace(taken, item=item)], reading)
         if item.id not in await driver.commit_each([write]):
             return state, []  # somebody else took the row over

@@ -24,6 +24,7 @@ from .acts import Acts
 from .adopt import Intake
 from .byhand import ByHand
 from .committer import Change, Committer
+from .controls import Controls
 from .device import TOKEN
 from .driver import Driver, Host
 from .loop import SyncLoop
@@ -31,13 +32,12 @@ from .rescue import Rescue, RescueBox
 from .upkeep import BARE, Upkeep
 from .waiting import waits_for
 
-_PAUSE = ("pause", "all")
 _CATALOGUE = ("catalogue", "gateway")
 _JOURNAL_PAGE = 500
 _ROWS_MAX = 200
 
 
-class Queue(ByHand, Upkeep):
+class Queue(ByHand, Controls, Upkeep):
     """An offline sync queue: `enqueue` saves durably, delivery happens by itself, once in effect.
 
     Use ``async with``, or `start` and `close`. All times are ms since the epoch, UTC.
@@ -87,8 +87,7 @@ class Queue(ByHand, Upkeep):
     async def start(self) -> None:
         """Begin to sync in the background."""
         self._logs.attach()
-        paused = await self._host.store.side(*_PAUSE)
-        self._driver.paused = json.loads(paused)["reason"] if paused else None
+        self._driver.paused = (await self._driver.pacing.refresh()).pause_of(self._destination.lane)
         self._loop.start()
 
     async def close(self) -> None:
@@ -157,18 +156,19 @@ class Queue(ByHand, Upkeep):
         )
         lane, now = await self._lane_word(), self._host.clock.now()
         waits = await waits_for(self._host.store, [stored.item for stored in page.rows])
-        counters = await self._host.store.counters()
-        return {
-            "rows": [views.row(s, lane, now, waits.get(s.item.id, ())) for s in page.rows],
-            "next": page.next,
-            "counts": {str(s): counters.get(f"state:{s}", 0) for s in states},
-        }
+        own, counters = self._driver.pacing.why, await self._host.store.counters()
+        rows = [
+            views.row(s, lane, now, own(s.item, now), waits.get(s.item.id, ())) for s in page.rows
+        ]
+        counts = {str(s): counters.get(f"state:{s}", 0) for s in states}
+        return {"rows": rows, "next": page.next, "counts": counts}
 
     async def detail(self, item_id: str) -> dict[str, Any]:
         """One row with payload, attachments and the timeline of attempts. Raises `ItemNotFound`."""
         stored = await self._stored(item_id, ("head", "body", "history"))
         lane, now = await self._lane_word(), self._host.clock.now()
-        return await views.detail(self._host.store, stored, lane, now)
+        own = self._driver.pacing.why(stored.item, now)
+        return await views.detail(self._host.store, stored, lane, now, own)
 
     async def status(self) -> dict[str, Any]:
         """Counts, connection, progress: one read of counters and one of the lane, O(1)."""
@@ -176,6 +176,8 @@ class Queue(ByHand, Upkeep):
         lane = await self._driver.lane_state()
         counts = {str(s): counters.get(f"state:{s}", 0) for s in State}
         progress, trouble = self._driver.progress, self._loop.trouble
+        pacing = self._driver.pacing
+        held = await pacing.held() if counters.get("open") and progress is None else None
         return {
             "counts": counts,
             "inbox": counters.get("inbox", 0),
@@ -187,7 +189,9 @@ class Queue(ByHand, Upkeep):
             "sent": counts[State.COMPLETED],
             "revision": counters.get("revision", 0),
             "syncing": progress is not None,
-            "progress": asdict(progress) if progress is not None else None,
+            "progress": await pacing.progress(asdict(progress)) if progress is not None else None,
+            "held": asdict(held) if held is not None else None,
+            "network": pacing.network(),
             "connection": self._connection(lane.contact),
             "connection_text": lane.text,
             "paused": self._driver.paused,
@@ -218,18 +222,6 @@ class Queue(ByHand, Upkeep):
     def sync_soon(self) -> None:
         """As `sync`, without waiting for it."""
         self._loop.nudge(by_hand=True)
-
-    async def pause(self, reason: str = "by hand") -> None:
-        """Start no more sends until `resume`; survives a restart."""
-        self._driver.paused = reason
-        text = json.dumps({"reason": reason, "at": self._host.clock.now()})
-        await self._committer.commit(Change(side={_PAUSE: text}, note="pause"))
-        self._announce()
-
-    async def resume(self) -> None:
-        self._driver.paused = None
-        await self._committer.commit(Change(side={_PAUSE: None}, note="resume"))
-        self._changed(ask_now=True)
 
     async def sign_in(self, token: str) -> None:
         """Keep and use this device's token, as ``python -m gateway pair`` printed it."""
@@ -310,7 +302,9 @@ class Queue(ByHand, Upkeep):
     async def _lane_word(self) -> str:
         if self._driver.paused is not None:
             return "paused"
-        return self._connection((await self._driver.lane_state()).contact)
+        word = self._connection((await self._driver.lane_state()).contact)
+        held = await self._driver.pacing.held() if word == "online" else None
+        return held.text if held is not None else word
 
     def _connection(self, contact: str) -> str:
         if not self._host.link.online:

@@ -73,8 +73,11 @@ def answer(stored: Stored) -> dict[str, Any] | None:
     return None
 
 
-def row(stored: Stored, lane: str, now: int, blockers: Sequence[Blocker] = ()) -> dict[str, Any]:
-    """``blockers``: what a blocked row waits for, as `waiting.waits_for` found it."""
+def row(
+    stored: Stored, lane: str, now: int, own: str | None = None, blockers: Sequence[Blocker] = ()
+) -> dict[str, Any]:
+    """``own``: why this item in particular waits, where that is so; ``blockers``: what a blocked
+    row waits for, as `waiting.waits_for` found it."""
     item, head = stored.item, Head.load(stored.parts.get("head"))
     return {
         "id": item.id,
@@ -82,7 +85,7 @@ def row(stored: Stored, lane: str, now: int, blockers: Sequence[Blocker] = ()) -
         "title": head.title,
         "state": str(item.state),
         "state_text": state_text(item),
-        "why": why(item, lane, now, [blocker["title"] for blocker in blockers]),
+        "why": own or why(item, lane, now, [blocker["title"] for blocker in blockers]),
         "priority": item.priority,
         "created_at": item.created_at,
         "updated_at": item.updated_at,
@@ -101,11 +104,13 @@ def row(stored: Stored, lane: str, now: int, blockers: Sequence[Blocker] = ()) -
     }
 
 
-async def detail(store: Store, stored: Stored, lane: str, now: int) -> dict[str, Any]:
+async def detail(
+    store: Store, stored: Stored, lane: str, now: int, own: str | None = None
+) -> dict[str, Any]:
     """A row with its payload, attachments and timeline; ``stored`` has body and history opened."""
     manifests = {a.id: await store.manifest(a.id) for a in stored.item.attachments}
     blockers = (await waits_for(store, [stored.item])).get(stored.item.id, [])
-    shown = row(stored, lane, now, blockers)
+    shown = row(stored, lane, now, own, blockers)
     return {
         **shown,
         "blockers": blockers,

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 
 from fieldpost.engine.errors import DatabaseError
 from fieldpost.engine.model import Capture, Item, Stored
+from fieldpost.engine.scheduling import ReadyKey
 from fieldpost.engine.transitions import State
 from fieldpost.ports import (
     Absent,
@@ -169,6 +170,11 @@ class MemoryStore:
     async def ready(self, lane: str, limit: int, parts: Sequence[str] = ()) -> list[Stored]:
         found = islice(self._state.ready_rows(lane), limit)
         return [self._open(row, parts) for row in found]
+
+    async def ready_keys(
+        self, lane: str, per_level: int, *, newest_first: bool = False
+    ) -> list[ReadyKey]:
+        return list(self._state.ready_keys(lane, per_level, newest_first))
 
     async def waiting(self, lane: str, now: int, horizon: int, limit: int) -> list[Stored]:
         found = islice(self._state.waiting_rows(lane, now, now + horizon), limit)

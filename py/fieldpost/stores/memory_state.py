@@ -7,10 +7,12 @@ import operator
 from bisect import bisect_left, insort
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from fieldpost.engine.model import MARKS, Item
 from fieldpost.engine.ordering import may_expire, turn
+from fieldpost.engine.scheduling import ReadyKey
 from fieldpost.engine.transitions import State
 from fieldpost.ports import JournalRecord
 
@@ -200,6 +202,13 @@ class MemoryState:
         levels = self._ready[lane]
         for level in sorted(levels):
             yield from map(self._row, levels[level].ascending())
+
+    def ready_keys(self, lane: str, per_level: int, newest: bool) -> Iterator[ReadyKey]:
+        levels = self._ready[lane]
+        for level in sorted(levels):
+            found = levels[level].descending() if newest else levels[level].ascending()
+            for sequence in islice(found, per_level):
+                yield ReadyKey(level, sequence, self._by_sequence[sequence])
 
     def waiting_rows(self, lane: str, now: int, far: int) -> Iterator[Row]:
         """Due at ``now`` (earliest first), then those whose retry lies beyond ``far``."""

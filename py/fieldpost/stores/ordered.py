@@ -44,6 +44,11 @@ class Ordered:
     def discard(self, value: int) -> None:
         """Remove ``value``, if it is there."""
         self._live.discard(value)
+        values = self._values
+        if values and values[-1] == value:  # the newest are claimed first, too
+            while values and values[-1] not in self._live:
+                values.pop()
+            self._first = min(self._first, len(values))
         if len(self._values) > 2 * len(self._live) + _SLACK:
             self._values = sorted(self._live)
             self._first = 0

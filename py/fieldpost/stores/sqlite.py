@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from fieldpost.engine.config import Durability
 from fieldpost.engine.model import MARKS, PARTS, Capture, Item, Stored
+from fieldpost.engine.scheduling import ReadyKey
 from fieldpost.engine.transitions import State
 from fieldpost.ports import Commit, Committed, JournalRecord, Manifest, Page
 from fieldpost.security.cipher import Cipher
@@ -81,6 +82,13 @@ class SqliteStore:
     async def ready(self, lane: str, limit: int, parts: Sequence[str] = ()) -> list[Stored]:
         found = await self._thread.read(lambda db: sqlite_queries.ready(db, lane, limit, parts))
         return self._stored(found, parts)
+
+    async def ready_keys(
+        self, lane: str, per_level: int, *, newest_first: bool = False
+    ) -> list[ReadyKey]:
+        return await self._thread.read(
+            lambda db: sqlite_queries.ready_keys(db, lane, per_level, newest_first)
+        )
 
     async def waiting(self, lane: str, now: int, horizon: int, limit: int) -> list[Stored]:
         found = await self._thread.read(

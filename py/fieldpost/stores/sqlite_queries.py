@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fieldpost.engine.model import PARTS
+from fieldpost.engine.scheduling import ReadyKey
 from fieldpost.engine.transitions import OPEN_STATES
 from fieldpost.ports import JournalRecord
 
@@ -39,6 +40,24 @@ def ready(db: sqlite3.Connection, lane: str, limit: int, parts: Sequence[str]) -
         "WHERE lane = ? AND rank IS NOT NULL ORDER BY rank, sequence LIMIT ?"
     )
     return db.execute(sql, (lane, limit)).fetchall()
+
+
+def ready_keys(db: sqlite3.Connection, lane: str, per_level: int, newest: bool) -> list[ReadyKey]:
+    """From level to level by the index: a level's crowd is skipped, not read."""
+    next_level = (
+        "SELECT min(rank) FROM items INDEXED BY items_ready "
+        "WHERE lane = ? AND rank IS NOT NULL AND rank > ?"
+    )
+    keys = (
+        "SELECT rank, sequence, id FROM items INDEXED BY items_ready "  # noqa: S608 - own words
+        "WHERE lane = ? AND rank IS NOT NULL AND rank = ? "
+        f"ORDER BY sequence {'DESC' if newest else ''} LIMIT ?"
+    )
+    found: list[ReadyKey] = []
+    level = -1
+    while (level := db.execute(next_level, (lane, level)).fetchone()[0]) is not None:
+        found += [ReadyKey(*row) for row in db.execute(keys, (lane, level, per_level))]
+    return found
 
 
 def waiting(db: sqlite3.Connection, lane: str, now: int, far: int, limit: int) -> list[_Row]:

@@ -20,6 +20,7 @@ from typing import Literal, TypeVar
 
 from fieldpost.engine.errors import DatabaseError
 from fieldpost.engine.model import Capture, Item, Stored
+from fieldpost.engine.scheduling import ReadyKey
 from fieldpost.engine.transitions import State
 from fieldpost.ports import Commit, Committed, JournalRecord, Manifest, Page, Store
 
@@ -76,6 +77,14 @@ class FaultyStore:
 
     async def ready(self, lane: str, limit: int, parts: Sequence[str] = ()) -> list[Stored]:
         return await self._do("ready", lambda: self.inner.ready(lane, limit, parts))
+
+    async def ready_keys(
+        self, lane: str, per_level: int, *, newest_first: bool = False
+    ) -> list[ReadyKey]:
+        return await self._do(
+            "ready_keys",
+            lambda: self.inner.ready_keys(lane, per_level, newest_first=newest_first),
+        )
 
     async def waiting(self, lane: str, now: int, horizon: int, limit: int) -> list[Stored]:
         return await self._do("waiting", lambda: self.inner.waiting(lane, now, horizon, limit))

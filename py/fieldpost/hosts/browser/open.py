@@ -22,6 +22,7 @@ from .interop import Device, js_global
 from .link import BrowserLink
 from .rescue import BrowserRescueBox
 from .store_indexeddb import IndexedDBStore
+from .surroundings import BrowserSurroundings
 from .system import BrowserClock, BrowserEntropy
 from .tabs import BrowserTabs
 from .transport_fetch import FetchTransport
@@ -92,7 +93,7 @@ async def _open(
     store, clock, entropy = IndexedDBStore(device), BrowserClock(), BrowserEntropy()
     tabs = BrowserTabs(device)
     link = BrowserLink(tabs)
-    host = Host(store, FetchTransport(device), clock, entropy, link, tabs)
+    host = Host(store, FetchTransport(device), clock, entropy, link, tabs, BrowserSurroundings())
     token = token or await device_token(store)
     destination = GatewayDestination(url, await device_id(store, tabs, clock, entropy), token)
 

@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any, Literal
 
 from fieldpost.engine.model import Capture, Item, Stored, item_from_columns, item_to_columns
+from fieldpost.engine.scheduling import ReadyKey
 from fieldpost.engine.transitions import State
 from fieldpost.ports import (
     Absent,
@@ -149,6 +150,14 @@ class IndexedDBStore:
 
     async def ready(self, lane: str, limit: int, parts: Sequence[str] = ()) -> list[Stored]:
         return await self._rows("ready", lane=lane, limit=limit, parts=list(parts))
+
+    async def ready_keys(
+        self, lane: str, per_level: int, *, newest_first: bool = False
+    ) -> list[ReadyKey]:
+        found = await self._device.json(
+            "readyKeys", lane=lane, per_level=per_level, newest_first=newest_first
+        )
+        return [ReadyKey(*key) for key in found]
 
     async def waiting(self, lane: str, now: int, horizon: int, limit: int) -> list[Stored]:
         return await self._rows("waiting", lane=lane, now=now, horizon=horizon, limit=limit)

@@ -22,7 +22,13 @@ from fieldpost.stores.sqlite import SqliteStore
 
 from .keyring import KeyRing
 from .rescue import RescueFiles
-from .system import AlwaysOnline, FileLockTabs, SystemClock, SystemEntropy
+from .system import (
+    AlwaysOnline,
+    FileLockTabs,
+    SystemClock,
+    SystemEntropy,
+    SystemSurroundings,
+)
 from .transport_http import HttpTransport
 
 
@@ -57,7 +63,7 @@ async def open_queue(
     clock, entropy = SystemClock(), SystemEntropy()
     transport = HttpTransport(store, client)
     tabs = FileLockTabs(None if folder is None else folder / "drain.lock")
-    host = Host(store, transport, clock, entropy, AlwaysOnline(), tabs)
+    host = Host(store, transport, clock, entropy, AlwaysOnline(), tabs, SystemSurroundings())
     token = token or await device_token(store)
     destination = GatewayDestination(gateway, await device_id(store, tabs, clock, entropy), token)
     return Queue(

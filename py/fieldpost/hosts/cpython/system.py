@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fieldpost.engine.ids import uuid7
+from fieldpost.engine.network import Hints
 from fieldpost.ports import Leadership
 
 
@@ -33,6 +34,16 @@ class SystemEntropy:
 
     def fraction(self) -> float:
         return secrets.randbits(53) / (1 << 53)
+
+
+class SystemSurroundings:
+    """The machine's time zone. It does not say what its network costs."""
+
+    def utc_offset_ms(self, at: int) -> int:
+        return time.localtime(at / 1000).tm_gmtoff * 1000
+
+    def hints(self) -> Hints:
+        return Hints()
 
 
 class AlwaysOnline:

@@ -67,6 +67,36 @@ async def case_ready_follows_the_rows(store: Store, _: Reopen) -> None:
     assert found(await store.ready("inbox", 10)) == ids(5)
 
 
+async def case_ready_keys(store: Store, reopen: Reopen) -> None:
+    """The first keys of each level, or the last ones; one lane only; nothing but the index."""
+    levels = {1: 5, 2: 10, 3: 5, 4: 1, 5: 10, 6: 5}
+    await add(store, *(new(n, priority=p) for n, p in levels.items()))
+    await add(store, new(7, step=1), new(8, priority=1, step=1), new(9, lane="other"))
+    await add(store, new(10, ready=False, due_at=NOW), new(11, state=State.BLOCKED, ready=False))
+    store = await reopen()
+
+    async def at(count: int, newest: bool = False) -> list[tuple[int, int, str]]:
+        return [
+            (k.level, k.sequence, k.id)
+            for k in await store.ready_keys("inbox", count, newest_first=newest)
+        ]
+
+    def keys(*pairs: tuple[int, int]) -> list[tuple[int, int, str]]:
+        return [(level, n, uid(n)) for level, n in pairs]
+
+    assert await at(1) == keys((0, 2), (5, 1), (9, 4), (15, 7), (19, 8))
+    assert await at(1, True) == keys((0, 5), (5, 6), (9, 4), (15, 7), (19, 8))
+    assert await at(2) == keys((0, 2), (0, 5), (5, 1), (5, 3), (9, 4), (15, 7), (19, 8))
+    assert (await at(9, True))[:5] == keys((0, 5), (0, 2), (5, 6), (5, 3), (5, 1))
+    assert len(await at(100)) == 8
+    assert await store.ready_keys("none", 5) == []
+    (claimed,) = [row.item for row in await store.get(ids(2))]
+    back = await update(store, claimed, state=State.IN_PROGRESS, ready=False)
+    assert (await at(1))[0] == (0, 5, uid(5))
+    await update(store, back, state=State.PENDING, ready=True, priority=1)
+    assert (await at(1))[2] == (9, 2, uid(2))
+
+
 async def case_waiting(store: Store, reopen: Reopen) -> None:
     """Claimable rows that are not ready, once the later of due_at and not_before has come."""
     await add(

@@ -21,7 +21,7 @@ const METHODS = {
   storeFile: files.storeFile, dropFile: files.dropFile, fileUrl: files.fileUrl,
   putManifest: files.putManifest, putPart: files.putPart, manifest: files.manifest, part: files.part,
   orphans: files.orphans,
-  commit, get: queries.get, ready: queries.ready, waiting: queries.waiting, nextDue: queries.nextDue,
+  commit, get: queries.get, ready: queries.ready, readyKeys: queries.readyKeys, waiting: queries.waiting, nextDue: queries.nextDue,
   page: queries.page, lines: queries.lines, marks: queries.marks, expired: queries.expired, find: queries.find, counters: queries.counters, counts: queries.counters,
   sides: queries.sides, journal: queries.journal, heads: queries.heads, captures: queries.captures,
   send: http.send, sendPart: http.sendPart, abort: http.abort, rescueOut, rescueIn,

@@ -6,6 +6,8 @@ import { Frame, text } from "./frame.mjs";
 import { PARTS, rangeOf, rowsMarked, sideWhere } from "./commit.mjs";
 import { rowsInLine } from "./lines.mjs";
 
+/** Levels of the ready index: ten priorities, texts before files (`Item.level`). */
+const LEVELS = 20;
 const INTERNAL = new Set([...PARTS, "rank", "wake", "line", "waits", "attachment_ids"]);
 
 const read = (ctx, stores, work) => ctx.database.run(stores, "readonly", work);
@@ -35,6 +37,24 @@ export async function ready(ctx, json) {
   const { lane, limit, parts } = JSON.parse(json);
   const rows = await readItems(ctx, (items) => items.index("ready").getAll(rangeOf(lane), limit));
   return rowsFrame(ctx, rows, parts);
+}
+
+/** The first (last) keys of each level, as JSON [[level, sequence, id]]: keys only, no row is read. */
+export async function readyKeys(ctx, json) {
+  const { lane, per_level: count, newest_first: newest } = JSON.parse(json);
+  const levels = await readItems(ctx, (items) => {
+    const index = items.index("ready");
+    return Promise.all(Array.from({ length: LEVELS }, async (_, level) => {
+      const found = [];
+      let cursor = await index.openKeyCursor(rangeOf(lane, level), newest ? "prev" : "next");
+      while (cursor && found.length < count) {
+        found.push([level, cursor.key[2], cursor.primaryKey]);
+        cursor = found.length < count ? await cursor.continue() : null;
+      }
+      return found;
+    }));
+  });
+  return JSON.stringify(levels.flat());
 }
 
 export async function waiting(ctx, json) {

@@ -1,0 +1,39 @@
+"""`ports.Surroundings`: the browser's time zone, and its hints about the network.
+
+Only Chromium has ``navigator.connection``, in workers too; what is not there is None.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fieldpost.engine.network import Hints
+
+from .interop import js_global
+
+
+class BrowserSurroundings:
+    def utc_offset_ms(self, at: int) -> int:
+        # JavaScript counts the minutes from local time to UTC.
+        return -int(js_global().Date.new(at).getTimezoneOffset()) * 60_000
+
+    def hints(self) -> Hints:
+        connection = getattr(js_global().navigator, "connection", None)
+        if not connection:
+            return Hints()
+        save_data = getattr(connection, "saveData", None)
+        return Hints(
+            type=_text(getattr(connection, "type", None)),
+            save_data=save_data if isinstance(save_data, bool) else None,
+            downlink_mbps=_number(getattr(connection, "downlink", None)),
+            rtt_ms=_number(getattr(connection, "rtt", None)),
+        )
+
+
+def _text(value: Any) -> str | None:
+    """``unknown`` says nothing."""
+    return value if isinstance(value, str) and value != "unknown" else None
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, (int, float)) else None

@@ -1,0 +1,69 @@
+"""The part of the public queue that steers it: settings, pauses, and what the turns amounted to."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from fieldpost.destinations.base import Destination
+
+from . import settings as kept
+from .committer import Change, Committer
+from .driver import Driver, Host
+
+
+class Controls:
+    """Of `Queue`, which gives the attributes."""
+
+    _host: Host
+    _destination: Destination
+    _committer: Committer
+    _driver: Driver
+
+    def _announce(self) -> None:
+        raise NotImplementedError
+
+    def _changed(self, *, ask_now: bool = False) -> None:
+        raise NotImplementedError
+
+    async def pause(self, reason: str = "by hand", lane: str | None = None) -> None:
+        """Start no more sends, of one lane or of all, until `resume`; survives a restart."""
+        if lane in (None, self._destination.lane):
+            self._driver.paused = reason
+        text = json.dumps({"reason": reason, "at": self._host.clock.now()})
+        await self._configured({(kept.PAUSES, lane or kept.EVERYWHERE): text}, "pause")
+        self._announce()
+
+    async def resume(self, lane: str | None = None) -> None:
+        """Send again, in one lane or in all."""
+        lanes = [lane] if lane else await self._host.store.sides(kept.PAUSES)
+        await self._configured({(kept.PAUSES, key): None for key in lanes}, "resume")
+        self._changed(ask_now=True)
+
+    async def settings(self) -> dict[str, Any]:
+        """The settings of the queue, and what is paused (`runtime.settings.Settings`)."""
+        self._driver.pacing.forget()
+        return (await self._driver.pacing.refresh()).as_dict()
+
+    async def configure(self, **changes: Any) -> dict[str, Any]:
+        """Change settings, durably and for every context at once, from their next claim on.
+
+        Returns `settings`. Raises `InvalidItem` with an error for each field that is wrong.
+        """
+        now = self._host.clock.now()
+        record = kept.checked(changes, await kept.read_record(self._host.store), now)
+        note = f"configure {' '.join(sorted(changes))}"
+        await self._configured({kept.PLACE: json.dumps(record)}, note)
+        self._changed()
+        return await self.settings()
+
+    async def history(self, limit: int = 50) -> list[dict[str, Any]]:
+        """The latest turns that sent something or failed to, newest first: ``{"at", "by_hand",
+        "ms", "sent", "failed", "bytes", "error", "connection", "quality"}``."""
+        return await self._driver.pacing.history(limit)
+
+    async def _configured(self, side: dict[tuple[str, str], str | None], note: str) -> None:
+        await self._committer.commit(Change(side=side, note=note))
+        pacing = self._driver.pacing
+        pacing.forget()
+        self._driver.paused = (await pacing.refresh()).pause_of(self._destination.lane)
