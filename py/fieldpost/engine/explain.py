@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from .errors import AttachmentUnreadable, InvalidItem, MaxRetriesExceeded
 from .machine import needs_person
 from .model import Item
 from .transitions import State
@@ -36,7 +37,28 @@ LANE_TEXT = {
 }
 
 
+#: Why a dead letter is one, by its error code; any other code is the server's own refusal.
+FAILED_TEXT = {
+    MaxRetriesExceeded.code: "It was tried as often as it may be. Retry it when the server works "
+    "again.",
+    InvalidItem.code: "This version of the app does not understand what was saved. It is kept as "
+    "it is.",
+    AttachmentUnreadable.code: "One of its files can no longer be read on this device.",
+    "too_large": "It is larger than the server takes.",
+    "TOO_LARGE": "It is larger than the server takes.",
+    "permission": "The server does not allow this device to send it.",
+}
+_REFUSED = "The server did not accept it. Look at its answer, correct it, or discard it."
+
+
 def state_text(item: Item) -> str:
+    if item.state is State.FAILED and item.error_code == MaxRetriesExceeded.code:
+        return "Not delivered"
+    if item.state is State.FAILED and item.error_code in (
+        InvalidItem.code,
+        AttachmentUnreadable.code,
+    ):
+        return "Set aside"
     if item.state is State.PENDING and item.step > 0:
         return "Text sent, files to follow"
     if item.state is State.PENDING and item.error_code:
@@ -53,7 +75,11 @@ def why(item: Item, lane: str, now: int, waits_for: Sequence[str] = ()) -> str:
     if item.state is State.BLOCKED:
         return _waits(waits_for)
     if item.state is State.FAILED:
-        return "The server did not accept it. Look at its answer, then retry or discard it."
+        return FAILED_TEXT.get(item.error_code or "", _REFUSED)
+    if item.state is State.EXPIRED:
+        return "Its time was over before it could be sent. Retry it if it still matters."
+    if item.state is State.CONFLICTED:
+        return "It was changed at the server as well. Decide what is to stand there."
     if item.state is State.HANDED_OVER:
         return "The gateway has it and passes it on."
     if item.state not in (State.PENDING, State.UNKNOWN):

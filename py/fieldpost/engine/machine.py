@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from .errors import IllegalTransition, OutcomeUnknown
+from .errors import IllegalTransition, MaxRetriesExceeded, OutcomeUnknown
 from .model import Attachment, Item
 from .outcome import FINAL, RETRYABLE, Class, Outcome
 from .retry import DELAY_MS_MAX, RetryPolicy
@@ -109,6 +109,23 @@ class Person:
     send_id: str | None = None  # a fresh key for a revived item
 
 
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """A person changed what it says. ``send_id``: a fresh key where the bytes changed, so that they
+    are never sent under the key of others; the old one where they did not."""
+
+    send_id: str
+    body_bytes: int
+    priority: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prioritised:
+    """A person gave it another priority (1-10)."""
+
+    priority: int
+
+
 Happening = (
     Claimed
     | Released
@@ -124,8 +141,21 @@ Happening = (
     | Deferred
     | Dropped
     | Person
+    | Edited
+    | Prioritised
 )
 
+#: Where a priority still means something and nobody holds the row.
+_RANKED = frozenset(
+    {
+        State.PENDING,
+        State.BLOCKED,
+        State.UNKNOWN,
+        State.FAILED,
+        State.CONFLICTED,
+        State.EXPIRED,
+    }
+)
 #: What a person says who has looked at a destination that cannot be asked.
 _SEEN = frozenset({Event.DELIVER, Event.LOOKUP_ABSENT})
 _PERSON_EVENTS = _SEEN | {Event.CANCEL, Event.REVIVE, Event.DISCARD, Event.RESTORE}
@@ -175,6 +205,8 @@ def step(item: Item, happening: Happening, now: int) -> Item:
             return _shed(item, happening, now)
         case Person():
             return _person(item, happening, now)
+        case Edited() | Prioritised():
+            return _edited(item, happening, now)
 
 
 def _waited(item: Item, happening: Held | Freed | Lapsed | ParentGone, now: int) -> Item:
@@ -275,6 +307,8 @@ def _retried(item: Item, happening: Answered, now: int, code: str) -> Item:
     asked = happening.outcome.retry_after_ms
     delay = happening.policy.decide(used, happening.fraction, asked, happening.age_ms)
     if delay is None:
+        # What the last answer was stands in the history; that only time was lacking, here.
+        code = MaxRetriesExceeded.code
         return _freed(item, Event.GIVE_UP, now, ready=False, attempts=used, error_code=code)
     delay = min(delay + happening.spread_ms, DELAY_MS_MAX)
     return _freed(
@@ -318,3 +352,33 @@ def _person(item: Item, happening: Person, now: int) -> Item:
         if happening.send_id is not None:
             changes["send_id"] = happening.send_id
     return _move(item, event, now, **changes)
+
+
+def _edited(item: Item, happening: Edited | Prioritised, now: int) -> Item:
+    """An edit only while the destination has nothing of it (``step`` 0); never while an attempt is
+    without an answer: the table has no edit there."""
+    if isinstance(happening, Prioritised):
+        if item.state not in _RANKED:
+            raise IllegalTransition(f"An item that is {item.state} has no place in the queue.")
+        return item.changed(priority=happening.priority, updated_at=now)
+    after = next_state(item.state, Event.EDIT)
+    if item.step > 0:
+        raise IllegalTransition("The text of this item has been sent; only its files still follow.")
+    # Out of an end it begins anew; a waiting row keeps its place, less the wait after a failure.
+    opens = after is State.PENDING and (item.state is not State.PENDING or item.due_at is not None)
+    expired = item.expires_at is not None and item.expires_at <= now
+    return _move(
+        item,
+        Event.EDIT,
+        now,
+        ready=not _later(item, now) if opens else item.ready,
+        due_at=None,
+        expires_at=None if expired else item.expires_at,
+        attempts=0,
+        error_code=None,
+        sent_at=None,
+        send_id=happening.send_id,
+        priority=happening.priority,
+        size=item.size - item.body_bytes + happening.body_bytes,
+        body_bytes=happening.body_bytes,
+    )
