@@ -20,7 +20,8 @@ FUNCTION_LINES_MAX = 70
 #: Part of the library -> what of Fieldpost it may import (prefixes).
 MAY_IMPORT = {
     "engine": ("fieldpost.engine",),
-    "ports": ("fieldpost.engine",),
+    "ports": ("fieldpost.commits", "fieldpost.engine"),
+    "commits": ("fieldpost.engine",),
     "security": ("fieldpost.engine", "fieldpost.ports", "fieldpost.security"),
     "stores": ("fieldpost.engine", "fieldpost.ports", "fieldpost.security", "fieldpost.stores"),
     "destinations": ("fieldpost.engine", "fieldpost.ports", "fieldpost.destinations"),
