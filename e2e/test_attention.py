@@ -205,4 +205,11 @@ def test_both_screens_are_accessible(
     page.get_by_role("link", name="Settings").click()
     expect(page.get_by_text("What you save is sent by itself.")).to_be_visible()
     look("settings")
+    page.get_by_text("Oldest first", exact=True).click()
+    expect(page.get_by_text("Saved. It counts from now on.")).to_be_visible()
+    page.get_by_text("At set times", exact=True).click()
+    expect(page.get_by_label("Times of day, as 07:30, 18:00")).to_have_value("18:00")
+    look("settings-scheduled")
+    page.reload()
+    expect(page.get_by_label("Oldest first")).to_be_checked(timeout=BOOT_MS)
     assert not wrong
