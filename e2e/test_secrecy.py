@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
-from e2e.machines import BOOT_MS, Device, Gateway, expect_sent, open_outbox
+from e2e.machines import BOOT_MS, Device, Gateway, expect_sent
 from playwright.sync_api import expect
 
 from fieldpost.testing.faultproxy import FaultProxy
@@ -174,7 +174,7 @@ def test_nothing_confidential_can_be_read_in_the_profile(
     page.get_by_label("Your name").fill(marks["name"])
     page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_role("status")).to_contain_text("1 needs attention", timeout=BOOT_MS)
-    open_outbox(page)
+    page.get_by_role("link", name="Attention", exact=True).click()
     page.get_by_role("listitem").get_by_role("button").first.click()
     expect(page.get_by_role("dialog")).to_contain_text(marks["refusal"])
     page.get_by_role("button", name="Close").click()

@@ -40,6 +40,8 @@ class Host:
             self._time(ref, value)
         elif name == "selected":
             ref.selected = True  # the attribute would become what a reset returns to
+        elif name == "checked":
+            ref.checked = True  # the attribute says nothing once somebody has clicked
         else:
             ref.setAttribute(name, "" if value is True else str(value))
 
@@ -51,7 +53,10 @@ class Host:
         ref.setAttribute("title", date.toLocaleString())
 
     def drop(self, ref, name):
-        ref.removeAttribute(name)
+        if name == "checked":
+            ref.checked = False
+        else:
+            ref.removeAttribute(name)
 
     def insert(self, parent, ref, before):
         parent.insertBefore(ref, before)

@@ -33,6 +33,7 @@ class EngineError(Exception):
         self.code = error.get("code") or "QUEUE_ERROR"
         self.message = error.get("message") or "The engine could not do this."
         self.todo = error.get("todo") or ""
+        self.fields = error.get("fields") or {}
 
 
 def _later(ms):
@@ -178,6 +179,8 @@ REPEATABLE = (
     "ping",
     "status",
     "list",
+    "attention",
+    "settings",
     "detail",
     "catalogue",
     "link",

@@ -4,6 +4,8 @@ from app import dom
 from app.device import DeviceError
 
 FILE_INPUTS = ("attachments", "camera")
+#: The forms of the dialog that asks.
+ASKED = ("edit-form", "discard-form")
 
 
 def listen(app):
@@ -51,8 +53,16 @@ def _form_of(app, element):
 
 def _submit(app, event):
     event.preventDefault()
-    form = app.forms.get(event.target.id)
-    app.task(form.save() if form else app.about.submit(event.target.id))
+    name = event.target.id
+    form = app.forms.get(name)
+    if form:
+        app.task(form.save())
+    elif name in ASKED:
+        app.task(app.attention.submit())
+    elif name == "settings":
+        app.settings.changed()
+    else:
+        app.task(app.about.submit(name))
 
 
 def _typed(app, event):
@@ -65,6 +75,10 @@ def _chosen(app, event):
     target = event.target
     if target.type == "file" and target.id in FILE_INPUTS:
         _take_files(app, target.id)
+    elif target.getAttribute("data-pick"):
+        app.attention.pick(target.getAttribute("data-pick"), target.checked)
+    elif target.closest("#settings") is not None:
+        app.settings.changed()
 
 
 def take_early_files(app):
@@ -123,12 +137,16 @@ def _dropped(app, event):
 def _closed(app, event):
     if event.target.id == "detail":
         app.outbox.closed()
+    elif event.target.id == "ask":
+        app.attention.closed()
 
 
 def _click(app, event):
     if event.target.id == "detail":  # the backdrop is the dialog itself
         app.outbox.closed()
         return
+    if event.target.id == "ask":
+        return  # what was typed there is not thrown away by a slip
     name, element = dom.acted(event)
     if name is None or element.getAttribute("aria-disabled") == "true":
         return
@@ -141,7 +159,13 @@ def _click(app, event):
 
 def _act(app, name, element):
     item = element.getAttribute("data-id")
-    if name.startswith("row-"):
+    if name == "row-edit":
+        app.task(app.attention.ask_edit(item))
+    elif name == "row-discard":
+        app.attention.ask_discard([item])
+    elif name.startswith("many-"):
+        app.attention.many(name[5:])
+    elif name.startswith("row-"):
         app.outbox.start(name[4:], item)
     elif name.startswith("file-"):
         _file(app, name, element.getAttribute("data-file"))
@@ -152,22 +176,30 @@ def _act(app, name, element):
     elif name == "copy":
         app.task(app.outbox.copy(element.getAttribute("data-copy")))
     elif name == "undo":
-        form = _form_of(app, element)
-        app.task(form.undo())
-    elif name == "detail-close":
-        app.outbox.closed()
-    elif name == "more":
-        app.task(app.outbox.more())
+        app.task(_form_of(app, element).undo())
+    elif name == "keep-as-draft":
+        _form_of(app, element).keep_as_draft()
+    elif name in ACTS:
+        ACTS[name](app)
     elif name in ASKS:
         app.task(app.outbox.ask(*ASKS[name]))
 
 
-#: act -> (method of the engine, what is said)
+#: Acts that need nothing but the app.
+ACTS = {
+    "detail-close": lambda app: app.outbox.closed(),
+    "ask-close": lambda app: app.attention.closed(),
+    "more": lambda app: app.task(app.outbox.more()),
+    "more-attention": lambda app: app.task(app.attention.more()),
+    "retry-all": lambda app: app.attention.retry_all(),
+    "retry-lost": lambda app: app.attention.retry_all(lost=True),
+}
+#: act -> (method of the engine, what is said, arguments)
 ASKS = {
     "sync": ("sync",),
     "pause": ("pause", "Paused"),
     "resume": ("resume", "Resumed"),
-    "retry-all": ("retry_all",),
+    "try-now": ("breaker", "The server is tried now", {"action": "reset"}),
 }
 
 

@@ -22,6 +22,9 @@ class Form:
         self._message = ""
         self._errors = {}
         self._undo = None
+        #: What could not be saved for want of room and saves itself: {id, at, code, text}. Its id
+        #: stays, so that it is saved once however often it is tried.
+        self.held = None
         self._slot = None  # the draft's name, once known
         self._draft_kept = False
         self._changes = 0  # counts what is typed; a draft is current when it has seen the last
@@ -41,6 +44,7 @@ class Form:
             "undo": self._undo is not None,
             "draft_kept": self._draft_kept,
         }
+        self._app.state["held"][self.kind] = self.phase == "held"
         dom.show(self.kind + "-note", view.save_note(shown))
         if self.kind == "ticket":
             dom.show("ticket-files", view.attachments(shown))
@@ -93,6 +97,7 @@ class Form:
                 dom.fill(self.kind, draft["values"], only_empty=True)
                 self._draft_kept = True
                 self._undo = None  # it would overwrite the draft
+                self._holding(draft.get("held"))
         if draft:
             await self.files.restore(draft.get("files") or [])
         self._fill_requester(requester)
@@ -142,10 +147,11 @@ class Form:
             values = dom.values(self.kind)
             try:
                 if model.blank(values) and not self.files.items:
+                    self._let_go()
                     await self._app.device.drop_draft(self._slot)
                     self._draft_kept = False
                 else:
-                    draft = model.draft(values, self.files.items)
+                    draft = model.draft(values, self.files.items, self.held)
                     await self._app.device.save_draft(self._slot, draft)
                     self._draft_kept = True
             except DeviceError as error:
@@ -182,7 +188,7 @@ class Form:
         """From the click to "Saved on this device"; until then the form keeps everything."""
         await self._save(dom.values(self.kind), list(self.files.items), self._slot)
 
-    async def _save(self, values, files, slot):
+    async def _save(self, values, files, slot, by_itself=False):
         """``slot``: the draft that this was, which goes with it."""
         if self.phase == "saving" or model.why_not_save(files):
             self.show()
@@ -196,24 +202,79 @@ class Form:
         self.phase = "saving"
         self._undo = None
         self.show()
+        made = None
         try:
             async with self._draft_lock:
                 await self._app.device.tried()
-                identity = device.uuid7()
+                known = self.held or {"id": device.uuid7(), "at": device.now()}
                 made = model.capture(
-                    self.kind, identity, device.now(), values, files, self._app.state["facts"]
+                    self.kind, known["id"], known["at"], values, files, self._app.state["facts"]
                 )
+                lack = model.full(self._app.state, self.kind)
+                if lack is not None:
+                    raise DeviceError("QUEUE_FULL", model.full_text(lack))
                 if slot is not None:
                     made["form"] = slot
                 await self._app.device.capture(made)
         except DeviceError as error:
-            self.phase, self._message = "failed", error.message
-            self.show()
+            await self._not_saved(error, made)
             return
+        self.held = None
         self._app.storage_works()
-        self._saved(identity, values, files)
+        self._saved(made["id"], values, files, by_itself)
+        if by_itself:
+            text = "There was room again: {} is saved on this device.".format(made["data"]["title"])
+            self._app.notes.add(text, "good")
 
-    def _saved(self, identity, values, files):
+    # Waiting for room
+
+    async def _not_saved(self, error, made):
+        """For want of room it stays here as a draft that saves itself; else it says what is
+        wrong."""
+        if made is not None and error.code in model.NO_ROOM:
+            first = self.held is None
+            told = {"code": error.code, "text": error.message}
+            told.update({"id": made["id"], "at": made["at"]})
+            self._holding(told)
+            self.show()
+            if first:
+                self._changes += 1  # the draft is not current without the mark
+                await self.keep()
+            return
+        self.phase, self._message = "held" if self.held else "failed", error.message
+        self.show()
+
+    def _holding(self, held):
+        if held:
+            self.held, self.phase, self._message = held, "held", held["text"]
+
+    def _let_go(self):
+        self.held = None
+        if self.phase == "held":
+            self.phase = "idle"
+
+    async def try_held(self, storage=False):
+        """There may be room now; ``storage``: also where only another try can tell."""
+        if self.phase != "held" or model.full(self._app.state, self.kind):
+            return
+        if self.held["code"] != "QUEUE_FULL" and not storage:
+            return
+        values = dom.values(self.kind)
+        files = list(self.files.items)
+        if model.why_not_save(files) or catalogue.check(
+            self._app.state["catalogue"], self.kind, values
+        ):
+            return  # it is being changed: a person's Save says what is wrong with it
+        await self._save(values, files, self._slot, by_itself=True)
+
+    def keep_as_draft(self):
+        """It is not to save itself after all."""
+        self._let_go()
+        self._keep_soon()
+        self.show()
+        dom.focus_field(self.kind, view_fields(self.kind)[0])
+
+    def _saved(self, identity, values, files, by_itself):
         self._undo = {"id": identity, "values": values, "files": files}
         self.phase = "saved"
         self._draft_kept = False
@@ -226,7 +287,8 @@ class Form:
             self._undo = None  # it would overwrite what somebody went on with meanwhile
             self._keep_soon()
         self.show()
-        dom.focus_field(self.kind, view_fields(self.kind)[0])
+        if not by_itself:  # nobody's hands are moved by what happens by itself
+            dom.focus_field(self.kind, view_fields(self.kind)[0])
         self._app.task(self._after_save(requester))
 
     def _requester(self, values):

@@ -63,15 +63,19 @@ def stored(files):
     return [f for f in files if f["state"] == "stored"]
 
 
-def draft(values, files):
-    """What is kept of an unfinished form; ``attachments`` keeps their bytes from collection."""
+def draft(values, files, held=None):
+    """What is kept of an unfinished form; ``attachments`` keeps their bytes from collection.
+    ``held``: it is finished and saves itself when there is room (see `app.form.Form.held`)."""
     kept = stored(files)
     names = ("id", "name", "type", "size", "parts", "before", "note")
-    return {
+    made = {
         "values": values,
         "files": [{name: f.get(name) for name in names} for f in kept],
         "attachments": [f["id"] for f in kept],
     }
+    if held:
+        made["held"] = held
+    return made
 
 
 def why_not_save(files):
@@ -140,10 +144,132 @@ def waiting(state):
     return (counts.get("open") or 0) + (counts.get("inbox") or 0)
 
 
+#: Of the room that the browser gives.
+STORAGE_WARN_PERCENT = 80
+
+#: connection -> (what is the matter, what to do, where) of those that a person has to end.
+TO_END = {
+    "signed_out": (
+        "The server does not know this device.",
+        "Nothing is sent until its token is entered.",
+        ("#about", "Enter the token"),
+    ),
+    "sign_in_page": (
+        "A sign-in page is in the way.",
+        "Open the network's page and sign in; sending goes on by itself.",
+        None,
+    ),
+    "update_required": (
+        "The app must be updated before anything can be sent.",
+        "Reload the page when it suits you; nothing is lost.",
+        None,
+    ),
+}
+
+
+def matters(state):
+    """What stands in the way of all items: (key, tone, text, what to do, (hash, words) or None)."""
+    status = state.get("status") or {}
+    found = []
+    trouble = status.get("trouble")
+    if trouble:
+        found.append(("trouble", "bad", trouble["message"], trouble.get("todo"), None))
+    to_end = TO_END.get(status.get("connection"))
+    if to_end and state["online"]:
+        text, todo, link = to_end
+        found.append(("connection", "warn", text, todo, link))
+    for kind in FORMS:
+        if (state.get("held") or {}).get(kind):
+            text = f"A {words.KINDS[kind][0].lower()} is not saved yet: there is no room."
+            todo = "It saves itself when there is."
+            found.append(("held-" + kind, "warn", text, todo, ("#capture/" + kind, "Look at it")))
+    found.extend(_storage(state))
+    return found
+
+
+def _storage(state):
+    storage = state.get("storage") or {}
+    used, quota = storage.get("used"), storage.get("quota")
+    if used and quota:
+        share = words.percent(used, quota)
+        if share >= STORAGE_WARN_PERCENT:
+            share = f"{share} % full: {words.size(used)} of {words.size(quota)}"
+            text = f"The storage for this app is {share}."
+            return [("storage", "warn", text, "Free some space on this device.", None)]
+    if storage.get("kept") == "denied" and waiting(state):
+        text = "The browser does not promise to keep what waits here."
+        todo = "Send it soon, or keep a copy of it."
+        return [("kept", "warn", text, todo, ("#about", "Export a rescue file"))]
+    return []
+
+
+def answer(told):
+    """(what the server said, [(field's label, what is wrong with it)], for whoever looks it up)."""
+    fields = (told or {}).get("fields") or {}
+    text = (told or {}).get("text") or ""
+    said = "; ".join([f"{name}: {fields[name]}" for name in fields])
+    if said and text.endswith(said):  # the timeline has both in one line
+        text = text[: len(text) - len(said)].strip()
+    wrong = [(words.label(name.split(".")[-1]), fields[name]) for name in fields]
+    status = (told or {}).get("status")
+    codes = [status if status and status != 200 else None, (told or {}).get("code")]
+    return (text, wrong, " · ".join([str(code) for code in codes if code]))
+
+
+def attention(state):
+    """How many things wait for a person."""
+    return ((state.get("status") or {}).get("attention") or 0) + len(matters(state))
+
+
+def limits(state):
+    """The limits that the engine tells of, those worth a warning marked."""
+    return [one for one in (state.get("status") or {}).get("limits") or [] if one.get("limit")]
+
+
+def is_full(one):
+    """A ring, which makes room by itself, is never warned of."""
+    return bool(one.get("warn")) and one["used"] >= one["limit"]
+
+
+def full(state, kind):
+    """The limit that leaves no room for one more of this kind; None while there is room."""
+    for one in limits(state):
+        if one["name"] in (kind, "all") and is_full(one):
+            return one
+    return None
+
+
+#: Codes of what is not saved only for want of room.
+NO_ROOM = ("QUEUE_FULL", "QUEUE_STORAGE_FULL")
+
+
+def full_text(one):
+    return f"There is no room: {limit_text(one)} wait to be sent."
+
+
+def limit_text(one):
+    """``16 of 20 tickets``; a limit of bytes is said in sizes."""
+    many = words.PLURALS.get(one["name"], one["name"])
+    if one.get("unit") == "bytes":
+        return "{} of {} of {}".format(words.size(one["used"]), words.size(one["limit"]), many)
+    return "{} of {} {}".format(one["used"], one["limit"], many)
+
+
+def new_box(view):
+    """What a screen with a list keeps of it."""
+    return {"view": view, "rows": None, "next": None, "loading": False, "error": None}
+
+
 def route(text):
     """(screen, view) of a location hash; unknown ones lead to Capture."""
     parts = text.lstrip("#").split("/")
-    views = {"capture": FORMS, "outbox": ("waiting", "sent"), "about": ("",)}
+    views = {
+        "capture": FORMS,
+        "outbox": ("waiting", "sent"),
+        "attention": ("",),
+        "settings": ("",),
+        "about": ("",),
+    }
     if parts[0] not in views:
         return ("capture", "ticket")
     known = views[parts[0]]

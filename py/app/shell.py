@@ -5,16 +5,19 @@ import asyncio
 from app import device as device_module
 from app import dom, events, facts, model
 from app.about import About
+from app.attention import Attention
 from app.device import Device, DeviceError
 from app.engine_client import EngineClient, EngineError
 from app.form import Form, draft_name
 from app.notes import Notes
 from app.outbox import Outbox
+from app.settings import Settings
 from app.updates import Updates, snapshot
 from app.views import capture as capture_view
 from app.views import status as status_view
 
 NAME = "fieldpost"
+SCREENS = ("capture", "outbox", "attention", "settings", "about")
 TICK_MS = 5000
 #: The views ask again at most this often however fast things change.
 REFRESH_EVERY_MS = 150
@@ -38,18 +41,18 @@ class App:
             "facts": {},
             "storage": {},
             "version": None,
-            "outbox": {
-                "view": "waiting",
-                "rows": None,
-                "next": None,
-                "loading": False,
-                "error": None,
-            },
+            "outbox": model.new_box("waiting"),
+            "attention": model.new_box("attention"),
+            "settings": None,
+            "held": {},
         }
+        self.state["attention"].update({"told": None, "chosen": []})
         self.device = Device()
         self.notes = Notes(self._show_notes, self.task)
         self.engine = EngineClient("engine", "./py/app/engine.py", "./pyscript.toml", self._engine)
         self.outbox = Outbox(self)
+        self.attention = Attention(self)
+        self.settings = Settings(self)
         self.about = About(self)
         self.updates = Updates(self._cached, self._update_waits)
         self.forms = {kind: Form(self, kind) for kind in model.FORMS}
@@ -93,8 +96,10 @@ class App:
         dom.show(
             "outbox-badge", [str(model.waiting(self.state))] if model.waiting(self.state) else []
         )
-        if self._screen == "outbox":
-            self.outbox.show()
+        number = model.attention(self.state)
+        dom.show("attention-badge", [str(number)] if number else [])
+        if self._screen in ("outbox", "attention", "settings"):
+            getattr(self, self._screen).show()
         elif self._screen == "about":
             dom.show("about-facts", status_view.about(self.state))
 
@@ -104,7 +109,7 @@ class App:
     def navigate(self):
         """Show the screen of the address."""
         screen, view = model.route(dom.location_hash())
-        for name in ("capture", "outbox", "about"):
+        for name in SCREENS:
             dom.reveal("view-" + name, name == screen)
         dom.mark_all("nav a", "aria-current", "#" + screen)
         for kind in model.FORMS:
@@ -192,9 +197,11 @@ class App:
         try:
             self.state["status"] = await self.engine.call("status")
             self._take_catalogue(await self.engine.call("catalogue"))
-            if self._screen == "outbox":
-                await self.outbox.refresh()
-            elif self._screen == "about":
+            if self._screen in ("outbox", "attention", "settings"):
+                await getattr(self, self._screen).refresh()
+            for kind in self.forms:
+                await self.forms[kind].try_held()
+            if self._screen in ("attention", "about"):
                 self.state["storage"].update(await device_module.storage_in_use())
         except EngineError as error:
             self.notes.add(error.message, "bad")
@@ -215,6 +222,8 @@ class App:
             ticks += 1
             if self.state["storage_error"] and not self.device.is_open:
                 await self._open()
+            for kind in self.forms:
+                await self.forms[kind].try_held(storage=True)
             if dom.visible():
                 self.refresh_soon()
             if ticks % UPDATE_CHECK_TICKS == 0:

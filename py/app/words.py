@@ -7,6 +7,15 @@ DAY_MS = 24 * HOUR_MS
 #: What a kind is called, and its drawing.
 KINDS = {"ticket": ("Ticket", "ticket"), "feedback": ("Feedback", "message")}
 
+#: More than one of a kind, and what else is counted.
+PLURALS = {
+    "ticket": "tickets",
+    "feedback": "feedback",
+    "log": "logs",
+    "evidence": "evidence bundles",
+    "all": "items",
+}
+
 #: For a row whose ``state_text`` is missing (an engine older than the page).
 STATES = {
     "pending": "Waiting",
@@ -48,6 +57,15 @@ OUTCOMES = {
     "conflict": "Changed by somebody else too",
     "too_large": "Too large",
     "unknown": "No answer: it may have arrived",
+    # What people did, in the same timeline.
+    "cancel": "Cancelled",
+    "edit": "Corrected",
+    "revive": "Tried again by hand",
+    "discard": "Discarded",
+    "restore": "Brought back",
+    "priority": "Priority changed",
+    "deliver": "Found at the server by a person",
+    "lookup_absent": "Not found at the server by a person",
 }
 
 

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ._version import __version__
+from .engine.config import QueueConfig
 from .engine.errors import ERRORS, QueueError
 from .engine.kinds import Kind
 from .engine.model import Item
@@ -43,6 +44,7 @@ __all__ = [
     "Item",
     "Kind",
     "Queue",
+    "QueueConfig",
     "QueueError",
     "RetryPolicy",
     "State",

@@ -20,6 +20,7 @@ from tests.gateway.wires import client_of
 
 import fieldpost
 from fieldpost.engine.errors import RescueUnreadable
+from fieldpost.hosts.cpython.open import open_queue
 from fieldpost.ports import Manifest
 from fieldpost.runtime.queue import Queue
 from gateway.gateway import Gateway
@@ -224,3 +225,15 @@ async def test_killed_while_enqueuing_every_saved_item_is_there(
         for item_id in saved:
             assert (await queue.get(item_id)).state == "completed"
         assert (await queue.verify())["ok"]
+
+
+async def test_a_policy_or_breaker_out_of_bounds_is_refused_before_anything_is_opened(
+    tmp_path: Path,
+) -> None:
+    for wrong in ({"policy": "itms"}, {"policy": {"base_ms": 0}}, {"breaker": {"failures": 1}}):
+        with pytest.raises(ValueError, match=r"policy|breaker"):
+            await open_queue("https://post.example/", path=tmp_path / "q", **wrong)
+    assert not (tmp_path / "q").exists()
+    queue = await open_queue("https://post.example/", policy="api", breaker="production")
+    assert (await queue.status())["lane"]["opens_at"] == 3
+    await queue.close()

@@ -55,6 +55,23 @@ async def test_delivered_items_never_count_against_the_limit() -> None:
     assert len(world.gateway.inbox) == 60
 
 
+async def test_ten_goes_before_nine() -> None:
+    """Known failure 4: priority ordered as text puts critical (10) last, next to 1."""
+    world = World()
+    queue = queue_of(world)
+    world.link.set(False)
+    by_priority = {
+        priority: (await queue.enqueue("ticket", ticket(priority), priority=priority)).id
+        for priority in (9, 1, 10, 2, 5)
+    }
+    critical = await queue.enqueue("ticket", {"summary": "c", "severity": "critical"})
+    assert critical.priority == 10
+    world.link.set(True)
+    await queue.sync()
+    order = [by_priority[10], critical.id, *(by_priority[n] for n in (9, 5, 2, 1))]
+    assert world.gateway.inbox == order
+
+
 async def test_full_says_which_limit_and_what_frees_room() -> None:
     """A61: QUEUE_FULL is a type, a code and fields, not a piece of a message."""
     world = World()
@@ -188,6 +205,18 @@ async def test_the_same_again_within_a_minute_is_the_first_item() -> None:
     assert raised.value.existing_id
     loose = queue_of(world, duplicates=Duplicates("error", kinds={"ticket": "allow"}))
     await loose.enqueue("ticket", ticket(2))
+
+
+async def test_a_double_of_what_is_here_needs_no_room() -> None:
+    world = World()
+    queue = queue_of(world, duplicates=Duplicates(), limits=Limits(items=1))
+    first = await queue.enqueue("ticket", ticket(1))
+    assert (await queue.enqueue("ticket", ticket(1))).id == first.id
+    with pytest.raises(QueueFull):
+        await queue.enqueue("ticket", ticket(2))
+    # What a rescue file brings was saved before: it comes in, equal or not, full or not.
+    write = queue._intake.write({"kind": "ticket", "payload": ticket(1)})
+    assert (await queue._intake.enqueue(write, saved=True)).id != first.id
 
 
 async def test_two_at_once_are_one() -> None:

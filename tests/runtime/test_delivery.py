@@ -98,7 +98,7 @@ async def test_a_refused_item_is_a_dead_letter_with_its_reason_and_can_be_retrie
     detail = await world.queue.detail(item.id)
     assert detail["state"] == "failed"
     assert detail["history"][-1]["text"] == "The category is closed."
-    assert detail["can"] == ["retry", "discard"]
+    assert detail["can"] == ["edit", "retry", "discard"]
     await world.queue.retry(item.id)
     await world.queue.sync()
     assert world.gateway.inbox == [item.id]

@@ -19,7 +19,7 @@ from fieldpost.ports import Capture, Commit, Put, Request, Response
 from fieldpost.runtime import ordering
 from fieldpost.runtime.ordering import Ordering, Write
 from fieldpost.runtime.queue import Queue
-from fieldpost.testing.fakes import Fault, answers, lose_answer
+from fieldpost.testing.fakes import Fault, SeededEntropy, answers, lose_answer
 
 OTHER = "00000000-0000-7000-8000-000000000000"
 
@@ -432,3 +432,38 @@ def _noted(reads: list[str], name: str, inner: Any) -> Any:
         return await inner(*args)
 
     return noted
+
+
+class Box:
+    """Rescue lines, kept as they are."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    async def write(self, passphrase: str, lines: list[str]) -> str:
+        self.lines = lines
+        return passphrase
+
+    async def read(self, passphrase: str, url: str) -> list[str]:
+        assert passphrase == url
+        return self.lines
+
+
+async def test_a_rescue_file_carries_order_and_what_is_known_of_parents() -> None:
+    box, here, there = Box(), World(), World(entropy=SeededEntropy(7))
+    for world in (here, there):
+        world.queue._rescue._box = box
+    sent = await enqueue(here, "sent")
+    await here.settle()
+    here.link.set(False)
+    first = await enqueue(here, 1, entity="e")
+    second = await enqueue(here, 2, entity="e")
+    payload = {"summary": "child", "systemInfo": [{"$ref": sent.id}, {"$ref": second.id}]}
+    options: dict[str, Any] = {"depends_on": [sent.id, second.id]}
+    child = await here.queue.enqueue("ticket", payload, **options)
+    await here.queue.rescue_out("a passphrase")
+    assert await there.queue.rescue_in("a passphrase", "a passphrase") == {"added": 3, "known": 0}
+    await there.settle()
+    assert there.gateway.inbox == [first.id, second.id, child.id]
+    arrived = there.gateway.ledger[child.send_id]["payload"]["systemInfo"]
+    assert arrived == ["FP-000001", "FP-000002"]

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.runtime.worlds import World
 
+from fieldpost.engine.batching import Size
 from fieldpost.engine.model import Stored
 from fieldpost.engine.scheduling import STRATEGIES, ReadyKey
 from fieldpost.engine.transitions import State
@@ -58,7 +59,7 @@ async def reads_of_a_claim(strategy: str, depth: int, *, age: int) -> list[tuple
     counting = Counting(world.store)
     driver = world.queue._driver
     object.__setattr__(driver.host, "store", counting)
-    found = await driver.picker.next_rows(LaneState(batch=100))
+    found = await driver.picker.next_rows(LaneState(size=Size(100)))
     assert len(found) == 100
     return counting.reads
 
@@ -109,7 +110,7 @@ def test_only_ready_rows_of_the_lane_are_picked_and_all_of_them_in_the_end(
         driver.pacing.memory.since = driver.pacing.memory.last = now - since * MINUTE
         picked: list[str] = []
         texts = [i for i in made if i.ready and i.lane == "gateway" and i.step == 0]
-        while found := await driver.picker.next_rows(LaneState(batch=batch)):
+        while found := await driver.picker.next_rows(LaneState(size=Size(batch))):
             if len(picked) < len(texts):
                 assert len(found) == min(batch, len(texts) - len(picked))
             assert all(row.item.step == found[0].item.step for row in found)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from fieldpost.engine.limits import KindLimit, Limits
 from fieldpost.engine.model import Item
 from fieldpost.engine.retention import Retention
 from fieldpost.engine.transitions import State
+from fieldpost.hosts.cpython.logfile import log_to_file
 from fieldpost.ports import Request, Response
 from fieldpost.runtime import online
 from fieldpost.runtime.driver import Host
@@ -191,7 +193,10 @@ async def test_a_warning_becomes_an_item(logged: tuple[World, Queue]) -> None:
     }
     (row,) = (await world.store.page(tuple(State), limit=5)).rows
     assert row.item.priority == 2
-    assert (await queue.status())["logs"] == 1
+    status = await queue.status()
+    assert (status["logs"], status["waiting"]) == (1, 0)
+    assert (await queue.list())["rows"] == []
+    assert await queue.logs() == [entry]
     world.link.set(True)
     await queue.sync()
     assert world.gateway.inbox == [row.item.id]
@@ -251,9 +256,7 @@ async def test_a_log_that_cannot_be_stored_is_not_logged() -> None:
     assert (await world.store.counters())["open"] == 0
 
 
-async def test_what_is_said_while_a_log_is_stored_is_not_logged(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_what_is_said_while_a_log_is_stored_is_not_logged() -> None:
     world = World()
     said = []
 
@@ -264,9 +267,16 @@ async def test_what_is_said_while_a_log_is_stored_is_not_logged(
     handler = LogItems(LogConfig(level="debug"), world.clock, keep)
     handler.attach()
     log.error("first")
+    await asyncio.sleep(0)
+    assert handler._task is not None
+    await handler._task
+    log.error("second")  # only what the storing says is left out
     await handler.detach()
-    assert [entry["message"] for entry in said] == ["first"]
-    monkeypatch.undo()
+    assert [entry["message"] for entry in said] == ["first", "second"]
+    handler.attach()
+    log.error("third")
+    await handler.detach()
+    assert said[-1]["message"] == "third"
 
 
 async def test_the_ring_drops_the_oldest_logs_and_nothing_else() -> None:
@@ -310,6 +320,26 @@ async def test_the_logger_is_left_as_it_was() -> None:
     assert logger.level == logging.DEBUG
     await queue.close()
     assert (logger.level, logger.handlers) == before
+
+
+async def test_a_log_file_is_renamed_when_it_is_full(tmp_path: Path) -> None:
+    """A58: level, file, size, how many; for the owner only, and redacted."""
+    path = tmp_path / "queue.log"
+    config = LogConfig(level="info", file=str(path), file_bytes=2_000, files=2)
+    end = log_to_file(config)
+    try:
+        log.debug("not of interest")
+        for n in range(100):
+            log.info("message %d for ann@example.com", n)
+    finally:
+        end()
+    log.error("after the end")
+    names = sorted(file.name for file in tmp_path.iterdir())
+    assert names == ["queue.log", "queue.log.1", "queue.log.2"]
+    assert all(file.stat().st_size <= 2_000 for file in tmp_path.iterdir())
+    assert {file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == {0o600}
+    assert path.read_text().splitlines()[-1].endswith("fieldpost.testing_upkeep message 99 for …")
+    assert log_to_file(LogConfig(level="off"))() is None
 
 
 # --- online first ---------------------------------------------------------------------------------

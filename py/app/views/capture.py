@@ -84,6 +84,10 @@ def save_note(form):
         if form.get("undo"):
             undo = button("Undo", "undo", {"class": "small quiet"}, "undo")
         return [h("span", {"class": "good"}, icon("check"), "Saved on this device"), undo]
+    if phase == "held":
+        text = "Not saved. {} It saves itself when there is room.".format(form["message"])
+        said = h("span", {"class": "bad", "role": "alert"}, icon("alert"), text)
+        return [said, button("Keep as a draft", "keep-as-draft", {"class": "small quiet"})]
     if phase == "failed":
         return [
             h(

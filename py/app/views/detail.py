@@ -28,7 +28,7 @@ def detail(one, now):
             "div",
             {"class": "scroll"},
             state,
-            outbox.acts(one, "detail-title"),
+            outbox.acts(one, "detail-title", [name for name, _, _ in outbox.ACTS]),
             _facts(one, now),
             _fields(one.get("payload") or {}),
             _files(one),
@@ -138,11 +138,12 @@ def _timeline(one, now):
             h("p", {"class": "meta"}, when(one["created_at"], words.ago(one["created_at"], now))),
         )
     ]
-    entries.extend([_attempt(attempt, now) for attempt in one.get("history") or []])
+    history = one.get("history") or []
+    entries.extend([_attempt(index, history[index], now) for index in range(len(history))])
     return h("section", {}, h("h3", {}, "Timeline"), h("ol", {"class": "timeline"}, entries))
 
 
-def _attempt(attempt, now):
+def _attempt(index, attempt, now):
     outcome = attempt.get("outcome")
     name = words.OUTCOMES.get(outcome, outcome) if outcome else "Under way"
     tone = {
@@ -155,12 +156,13 @@ def _attempt(attempt, now):
         "permission": "bad",
         "conflict": "bad",
         "too_large": "bad",
-    }.get(outcome, "warn")
+    }.get(outcome, "warn" if attempt["n"] > 0 else "off")
+    tried = attempt["n"] > 0  # else it is what a person did
     said = [
-        "Try {} · ".format(attempt["n"]),
+        "Try {} · ".format(attempt["n"]) if tried else None,
         when(attempt["at"], words.ago(attempt["at"], now), True),
     ]
-    if attempt.get("ended_at"):
+    if tried and attempt.get("ended_at"):
         said.append(" · took " + words.span(max(0, attempt["ended_at"] - attempt["at"])))
     if attempt.get("status"):
         said.append(" · answer {}".format(attempt["status"]))
@@ -169,7 +171,7 @@ def _attempt(attempt, now):
     text = h("p", {"class": "answer"}, attempt["text"]) if attempt.get("text") else None
     return h(
         "li",
-        {"key": "n{}".format(attempt["n"]), "class": tone},
+        {"key": f"h{index}", "class": tone},
         h("p", {}, h("strong", {}, name)),
         h("p", {"class": "meta"}, said),
         text,

@@ -5,10 +5,14 @@ from app.element import button, h, icon, when
 
 #: Acts a row offers, in the order of the buttons: (name in ``can``, words, drawing).
 ACTS = (
+    ("edit", "Edit", "edit"),
     ("retry", "Retry", "refresh"),
     ("restore", "Restore", "undo"),
     ("cancel", "Cancel", "x"),
     ("discard", "Discard", "trash"),
+    # Of an item that may have arrived at a server which cannot be asked: a person looked there.
+    ("arrived", "It is there", "check"),
+    ("send_again", "Send it again", "send"),
 )
 
 EMPTY = {
@@ -40,9 +44,22 @@ def head(state):
         acts.append(button("Resume", "resume", {"key": "resume"}, "play"))
     elif up:
         acts.append(button("Pause", "pause", {"key": "pause"}, "pause"))
-    if up and (status.get("attention") or 0) > 1:
-        acts.append(button("Retry all", "retry-all", {"key": "retry-all"}, "refresh"))
-    return [h("div", {"class": "acts"}, acts), _progress(status), _said(state, status)]
+    return [
+        h("div", {"class": "acts"}, acts),
+        _progress(status),
+        _said(state, status),
+        _attention(status),
+    ]
+
+
+def _attention(status):
+    """Where those have gone that wait for a person instead of a network."""
+    number = status.get("attention") or 0
+    if not number:
+        return None
+    text = words.count(number, "item needs", "items need") + " your attention"
+    link = h("a", {"href": "#attention", "class": "go"}, text)
+    return h("p", {"key": "attention", "class": "bad"}, icon("alert"), link)
 
 
 def _progress(status):
@@ -55,6 +72,8 @@ def _progress(status):
     text = f"Sending {min(done + 1, of) if of else 0} of {of}"
     if bytes_of:
         text += f" · {words.size(sent)} of {words.size(bytes_of)}"
+    if progress.get("ms_left"):
+        text += f" · about {words.span(progress['ms_left'])} left"
     bar = {"max": "100", "value": str(share), "aria-label": "Sending"}
     return h("div", {"class": "sending"}, h("progress", bar), h("p", {"class": "meta"}, text))
 
@@ -65,6 +84,9 @@ def _said(state, status):
         return None
     if status.get("paused"):
         return h("p", {"class": "meta"}, "Paused. Nothing is sent until you choose Resume.")
+    held = status.get("held")
+    if held and held.get("text"):
+        return h("p", {"class": "meta"}, held["text"])
     at = status.get("next_try_at")
     if at and model.waiting(state):
         return h("p", {"class": "meta"}, "Next try ", when(at, words.until(at, state["now"])))
@@ -78,11 +100,11 @@ def listing(state):
     """The rows, or what there is to say without them."""
     box = state["outbox"]
     if box["rows"] is None:
-        return _starting(state, box)
+        return starting(state, box, model.waiting(state))
     if not box["rows"]:
         text, more = EMPTY[box["view"]]
         if box["view"] == "waiting" and model.waiting(state):
-            return _starting(state, box)
+            return starting(state, box, model.waiting(state))
         drawing = icon("check" if box["view"] == "waiting" else "send")
         return [
             h(
@@ -105,8 +127,8 @@ def _list_name(box):
     return "Waiting items" if box["view"] == "waiting" else "Sent items"
 
 
-def _starting(state, box):
-    number = model.waiting(state)
+def starting(state, box, number):
+    """Before the rows of a list are known; ``number`` of them are to come."""
     said = []
     if box.get("error"):
         said.append(h("p", {"class": "bad"}, icon("alert"), box["error"]))
@@ -134,7 +156,7 @@ def row(one, now):
         h("span", {"class": "state " + tone}, text),
         when(one["created_at"], words.ago(one["created_at"], now)),
         h("span", {}, words.size(one.get("size") or 0)),
-        _attachments(one),
+        attachments(one),
         remote(one),
     ]
     body = h("div", {"class": "body"}, title, h("p", {"class": "meta"}, facts), why)
@@ -147,7 +169,8 @@ def row(one, now):
     )
 
 
-def _attachments(one):
+def attachments(one):
+    """How many, and how far they are."""
     number, parts = one.get("attachments") or 0, one.get("parts") or 0
     if not number:
         return None
@@ -174,9 +197,11 @@ def safe(url):
     return not colon or scheme.lower() in ("http", "https") or "/" in scheme
 
 
-def acts(one, title_id):
-    """The buttons of a row; each is described by the row's title."""
+def acts(one, title_id, names=None):
+    """The buttons of a row, of those in ``names`` (None: all but Edit, which is in the detail);
+    each is described by the row's title."""
     can = one.get("can") or []
+    can = [name for name in can if (name != "edit" if names is None else name in names)]
     shown = [
         button(
             text,

@@ -54,7 +54,19 @@ def banners(state):
         text = f"The part that sends does not start on this browser: {state['engine_error']}"
         todo = "You can go on capturing; everything stays on this device."
         shown.append(_banner("engine", "bad", "alert", text, todo))
+    for one in model.limits(state):
+        if model.is_full(one):
+            todo = "Send or cancel some before you save more."
+            shown.append(_limit(one, "Full", todo))
+        elif one.get("warn"):
+            shown.append(_limit(one, "Almost full", None))
     return shown
+
+
+def _limit(one, text, todo):
+    return _banner(
+        "limit-" + one["name"], "warn", "alert", f"{text}: {model.limit_text(one)}.", todo
+    )
 
 
 def _banner(key, tone, drawing, text, todo):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import email.utils
 import json
+from dataclasses import replace
 from typing import Any
 
 from fieldpost.engine.outcome import Class, Outcome
@@ -46,6 +47,16 @@ def retry_after_ms(headers: dict[str, str], now: int | None = None) -> int | Non
         return int(value) * 1000
     until, since = _date_ms(value), _date_ms(headers.get("date", "")) or now
     return max(0, until - since) if until is not None and since is not None else None
+
+
+def dated(response: Response, now: int) -> Response:
+    """With a ``Date`` where a ``Retry-After`` names a date and the answer has none of its own (a
+    browser shows it to no other origin): this device's clock is all there is to count from."""
+    value = response.headers.get("retry-after", "").strip()
+    if not value or value.isdigit() or "date" in response.headers:
+        return response
+    headers = response.headers | {"date": email.utils.formatdate(now / 1000, usegmt=True)}
+    return replace(response, headers=headers)
 
 
 def pause_ms(answer: dict[str, Any], response: Response) -> int | None:

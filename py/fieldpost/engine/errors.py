@@ -70,14 +70,21 @@ class QueueFull(QueueError):
     code = "QUEUE_FULL"
 
     def __init__(
-        self, limit: str = "", used: int = 0, most: int = 0, unit: str = "items", adding: int = 1
+        self,
+        message: str = "",
+        *,
+        limit: str = "",
+        used: int = 0,
+        most: int = 0,
+        unit: str = "items",
+        adding: int = 1,
     ) -> None:
         """``limit``: the name of the limit that is reached, a kind or ``all``; ``used``, ``most``,
         ``adding`` (what was to come in) in ``unit``: items or bytes. `fields` says the same, and
         with ``free`` how much of it must be delivered or cancelled first (A61: a program need not
         look into the message)."""
         kind = "" if limit in ("", "all") else f" of the kind {limit}"
-        message = (
+        said = (
             f"The items{kind} that wait to be sent here take {used:,} bytes of at most {most:,}."
             if unit == "bytes"
             else f"{used:,} items{kind} wait to be sent here, of at most {most:,}."
@@ -85,7 +92,7 @@ class QueueFull(QueueError):
         numbers = {"used": used, "most": most, "adding": adding}
         numbers["free"] = max(0, used + adding - most)
         fields = {"limit": limit, "unit": unit, **{name: str(n) for name, n in numbers.items()}}
-        super().__init__(message if limit else "", fields=fields if limit else None)
+        super().__init__(message or (said if limit else ""), fields=fields if limit else None)
         self.limit, self.used, self.most, self.unit = limit, used, most, unit
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from .errors import AttachmentUnreadable, InvalidItem, MaxRetriesExceeded
 from .machine import needs_person
 from .model import Item
 from .transitions import State
@@ -30,12 +31,34 @@ LANE_TEXT = {
     "signed_out": "The server does not know this device. Enter its token under About.",
     "update_required": "The app must be updated first. Reload the page when it suits you.",
     "limited": "The server asks to wait a little.",
+    "held": "Sending to this server was stopped by hand.",
     "no_gateway": "There is no server at this address to send to. It stays saved on this device.",
     "paused": "Sending is paused.",
 }
 
 
+#: Why a dead letter is one, by its error code; any other code is the server's own refusal.
+FAILED_TEXT = {
+    MaxRetriesExceeded.code: "It was tried as often as it may be. Retry it when the server works "
+    "again.",
+    InvalidItem.code: "This version of the app does not understand what was saved. It is kept as "
+    "it is.",
+    AttachmentUnreadable.code: "One of its files can no longer be read on this device.",
+    "too_large": "It is larger than the server takes.",
+    "TOO_LARGE": "It is larger than the server takes.",
+    "permission": "The server does not allow this device to send it.",
+}
+_REFUSED = "The server did not accept it. Look at its answer, correct it, or discard it."
+
+
 def state_text(item: Item) -> str:
+    if item.state is State.FAILED and item.error_code == MaxRetriesExceeded.code:
+        return "Not delivered"
+    if item.state is State.FAILED and item.error_code in (
+        InvalidItem.code,
+        AttachmentUnreadable.code,
+    ):
+        return "Set aside"
     if item.state is State.PENDING and item.step > 0:
         return "Text sent, files to follow"
     if item.state is State.PENDING and item.error_code:
@@ -52,7 +75,11 @@ def why(item: Item, lane: str, now: int, waits_for: Sequence[str] = ()) -> str:
     if item.state is State.BLOCKED:
         return _waits(waits_for)
     if item.state is State.FAILED:
-        return "The server did not accept it. Look at its answer, then retry or discard it."
+        return FAILED_TEXT.get(item.error_code or "", _REFUSED)
+    if item.state is State.EXPIRED:
+        return "Its time was over before it could be sent. Retry it if it still matters."
+    if item.state is State.CONFLICTED:
+        return "It was changed at the server as well. Decide what is to stand there."
     if item.state is State.HANDED_OVER:
         return "The gateway has it and passes it on."
     if item.state not in (State.PENDING, State.UNKNOWN):
@@ -82,6 +109,8 @@ def _waits(titles: Sequence[str]) -> str:
 
 
 def _tried(item: Item) -> str:
+    if not item.attempts:
+        return "It lets more urgent items go first."
     return f"Tried {item.attempts} {'time' if item.attempts == 1 else 'times'}."
 
 

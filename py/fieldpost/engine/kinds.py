@@ -58,6 +58,7 @@ FEEDBACK = Kind(  # A43; context is no more than wanted: the document's own exam
 )
 LOG = Kind(  # A44
     "log",
+    droppable=True,
     title="message",
     required=("level", "message", "component"),
     choices={"level": LEVELS},

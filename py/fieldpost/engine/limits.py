@@ -94,13 +94,15 @@ class Limits:
 
     items: int = OPEN_ITEMS_MAX
     bytes: int | None = None
-    kinds: Mapping[str, KindLimit] = field(default_factory=lambda: {"log": LOG_RING})
+    kinds: Mapping[str, KindLimit] = field(default_factory=dict)
     warn_at: float = 0.8
 
     def __post_init__(self) -> None:
         KindLimit(self.items, self.bytes)
         if not 0 < self.warn_at <= 1:
             raise ValueError("warn_at must be above 0 and at most 1")
+        # The queue writes logs by itself: they have a ring unless something else is said of them.
+        object.__setattr__(self, "kinds", {"log": LOG_RING, **self.kinds})
 
     def is_ring(self, kind: str) -> bool:
         limit = self.kinds.get(kind)
@@ -113,6 +115,15 @@ class Limits:
             Demand(name, unit, counter, most, items if unit == "items" else size)
             for name, unit, counter, most in self._all()
             if name == "all" or (name == kind and not self.is_ring(kind))
+        ]
+
+    def for_captures(self) -> list[dict[str, Any]]:
+        """What the page checks before it says "saved": {name, unit, counter, most} of each limit
+        that is not a ring's (docs/interfaces.md)."""
+        return [
+            {"name": name, "unit": unit, "counter": counter, "most": most}
+            for name, unit, counter, most in self._all()
+            if not self.is_ring(name)
         ]
 
     def report(self, counters: Mapping[str, int]) -> list[dict[str, Any]]:

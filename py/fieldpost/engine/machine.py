@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from .errors import IllegalTransition, OutcomeUnknown
+from .errors import IllegalTransition, MaxRetriesExceeded, OutcomeUnknown
 from .model import Attachment, Item
 from .outcome import FINAL, RETRYABLE, Class, Outcome
-from .retry import RetryPolicy
+from .retry import DELAY_MS_MAX, RetryPolicy
 from .transitions import CLAIMABLE_STATES, Event, State, next_state
 
 
@@ -41,6 +41,8 @@ class Answered:
     outcome: Outcome
     policy: RetryPolicy
     fraction: float  # jitter, uniform in [0, 1)
+    age_ms: int = 0  # since the item's first try
+    spread_ms: int = 0  # a retry's extra wait: the lane's budget of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +89,41 @@ class ParentGone:
 
 
 @dataclass(frozen=True, slots=True)
+class Deferred:
+    """Put off for ``wait_ms`` so that more important items get through; it burns no try."""
+
+    wait_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Its kind was declared droppable and the load is too great for it. A person can revive it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Person:
     """A named act: cancel, revive, discard, restore; and, where `needs_person`, what was found:
     it is there (deliver), or not (lookup_absent)."""
 
     event: Event
     send_id: str | None = None  # a fresh key for a revived item
+
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """A person changed what it says. ``send_id``: a fresh key where the bytes changed, so that they
+    are never sent under the key of others; the old one where they did not."""
+
+    send_id: str
+    body_bytes: int
+    priority: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prioritised:
+    """A person gave it another priority (1-10)."""
+
+    priority: int
 
 
 Happening = (
@@ -107,9 +138,24 @@ Happening = (
     | Freed
     | Lapsed
     | ParentGone
+    | Deferred
+    | Dropped
     | Person
+    | Edited
+    | Prioritised
 )
 
+#: Where a priority still means something and nobody holds the row.
+_RANKED = frozenset(
+    {
+        State.PENDING,
+        State.BLOCKED,
+        State.UNKNOWN,
+        State.FAILED,
+        State.CONFLICTED,
+        State.EXPIRED,
+    }
+)
 #: What a person says who has looked at a destination that cannot be asked.
 _SEEN = frozenset({Event.DELIVER, Event.LOOKUP_ABSENT})
 _PERSON_EVENTS = _SEEN | {Event.CANCEL, Event.REVIVE, Event.DISCARD, Event.RESTORE}
@@ -155,8 +201,12 @@ def step(item: Item, happening: Happening, now: int) -> Item:
             return item.changed(ready=True, due_at=None, updated_at=now)
         case Held() | Freed() | Lapsed() | ParentGone():
             return _waited(item, happening, now)
+        case Deferred() | Dropped():
+            return _shed(item, happening, now)
         case Person():
             return _person(item, happening, now)
+        case Edited() | Prioritised():
+            return _edited(item, happening, now)
 
 
 def _waited(item: Item, happening: Held | Freed | Lapsed | ParentGone, now: int) -> Item:
@@ -171,6 +221,14 @@ def _waited(item: Item, happening: Held | Freed | Lapsed | ParentGone, now: int)
     if item.expires_at is None or item.expires_at > now or item.step > 0:
         raise IllegalTransition("This item has not expired.")
     return _move(item, Event.EXPIRE, now, ready=False, due_at=None)
+
+
+def _shed(item: Item, happening: Deferred | Dropped, now: int) -> Item:
+    if isinstance(happening, Dropped):
+        return _move(item, Event.EXPIRE, now, ready=False, due_at=None, error_code="QUEUE_SHED")
+    if item.state is not State.PENDING:
+        raise IllegalTransition(f"An item that is {item.state} cannot be put off.")
+    return item.changed(ready=False, due_at=now + happening.wait_ms, updated_at=now)
 
 
 def _later(item: Item, now: int) -> bool:
@@ -236,6 +294,7 @@ def _lost(item: Item, happening: Answered, now: int, code: str) -> Item:
         return _freed(item, Event.LOSE, now, ready=True, error_code=code)
     used = item.attempts + 1
     delay = happening.policy.delay_ms(used, happening.fraction)
+    delay = min(delay + happening.spread_ms, DELAY_MS_MAX)
     return _freed(
         item, Event.LOSE, now, ready=False, due_at=now + delay, attempts=used, error_code=code
     )
@@ -245,9 +304,13 @@ def _retried(item: Item, happening: Answered, now: int, code: str) -> Item:
     if happening.outcome.lane:  # offline, signed out, server overloaded: burns no try
         return _freed(item, Event.RETRY, now, ready=True, error_code=code)
     used = item.attempts + 1
-    delay = happening.policy.decide(used, happening.fraction, happening.outcome.retry_after_ms)
+    asked = happening.outcome.retry_after_ms
+    delay = happening.policy.decide(used, happening.fraction, asked, happening.age_ms)
     if delay is None:
+        # What the last answer was stands in the history; that only time was lacking, here.
+        code = MaxRetriesExceeded.code
         return _freed(item, Event.GIVE_UP, now, ready=False, attempts=used, error_code=code)
+    delay = min(delay + happening.spread_ms, DELAY_MS_MAX)
     return _freed(
         item, Event.RETRY, now, ready=False, due_at=now + delay, attempts=used, error_code=code
     )
@@ -289,3 +352,33 @@ def _person(item: Item, happening: Person, now: int) -> Item:
         if happening.send_id is not None:
             changes["send_id"] = happening.send_id
     return _move(item, event, now, **changes)
+
+
+def _edited(item: Item, happening: Edited | Prioritised, now: int) -> Item:
+    """An edit only while the destination has nothing of it (``step`` 0); never while an attempt is
+    without an answer: the table has no edit there."""
+    if isinstance(happening, Prioritised):
+        if item.state not in _RANKED:
+            raise IllegalTransition(f"An item that is {item.state} has no place in the queue.")
+        return item.changed(priority=happening.priority, updated_at=now)
+    after = next_state(item.state, Event.EDIT)
+    if item.step > 0:
+        raise IllegalTransition("The text of this item has been sent; only its files still follow.")
+    # Out of an end it begins anew; a waiting row keeps its place, less the wait after a failure.
+    opens = after is State.PENDING and (item.state is not State.PENDING or item.due_at is not None)
+    expired = item.expires_at is not None and item.expires_at <= now
+    return _move(
+        item,
+        Event.EDIT,
+        now,
+        ready=not _later(item, now) if opens else item.ready,
+        due_at=None,
+        expires_at=None if expired else item.expires_at,
+        attempts=0,
+        error_code=None,
+        sent_at=None,
+        send_id=happening.send_id,
+        priority=happening.priority,
+        size=item.size - item.body_bytes + happening.body_bytes,
+        body_bytes=happening.body_bytes,
+    )

@@ -11,6 +11,8 @@ from .outcome import Outcome
 
 #: Longest server text kept of one attempt, in characters.
 _TEXT_MAX = 300
+#: Fields kept of one answer, and the longest name of one.
+_FIELDS_MAX, _NAME_MAX = 20, 64
 
 
 # Made once: json.dumps would make an encoder for each call that is not to its defaults.
@@ -52,8 +54,19 @@ def history_with(data: bytes | None, attempt: dict[str, Any]) -> bytes:
     return dump([*attempts, attempt][-HISTORY_ATTEMPTS_MAX:])
 
 
+def first_try_at(data: bytes | None) -> int | None:
+    """When the oldest attempt known began (ms), of those since a person last acted on the item."""
+    first = None
+    for entry in reversed(json.loads(data) if data else []):
+        if not entry.get("n"):  # a person's act
+            break
+        first = int(entry["at"])
+    return first
+
+
 def attempt_entry(number: int, started: int, ended: int, outcome: Outcome) -> dict[str, Any]:
-    """One line of the timeline: {n, at, ended_at, outcome, code, status, text}; times in ms."""
+    """One line of the timeline: {n, at, ended_at, outcome, code, status, text, fields}; times in
+    ms, ``fields``: field name -> what the server found wrong with it."""
     text = outcome.text
     if outcome.fields:
         text += " " + "; ".join(f"{name}: {wrong}" for name, wrong in outcome.fields.items())
@@ -65,5 +78,10 @@ def attempt_entry(number: int, started: int, ended: int, outcome: Outcome) -> di
         "code": outcome.code,
         "status": outcome.status,
         "text": text.strip()[:_TEXT_MAX] or None,
+        "fields": {
+            name[:_NAME_MAX]: wrong[:_TEXT_MAX]
+            for name, wrong in list(outcome.fields.items())[:_FIELDS_MAX]
+        }
+        or None,
     }
     return {name: value for name, value in entry.items() if value is not None}

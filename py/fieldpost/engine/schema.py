@@ -85,7 +85,8 @@ class Kind:
     """``required``: dotted payload fields that must be non-empty; ``choices``: allowed values;
     ``max_length``: characters; ``fields``: more about a place (``user.id``, ``steps[].name`` of
     each element); ``title``: the field that names an item in a list; ``priority_by``: (field, value
-    -> priority); ``record``: when two payloads tell of the same event."""
+    -> priority); ``record``: when two payloads tell of the same event; ``droppable``: may be given
+    up unsent under load (never assumed)."""
 
     name: str
     title: str
@@ -95,6 +96,7 @@ class Kind:
     priority_by: tuple[str, Mapping[Any, int]] | None = None
     fields: Mapping[str, Field] = field(default_factory=dict)
     record: RecordKey | None = None
+    droppable: bool = False
 
     def wrong(self, payload: Mapping[str, Any], *, loosely: bool = False) -> dict[str, str]:
         """Field -> what is wrong with it; ``loosely``: without ``fields``."""
@@ -140,6 +142,10 @@ class Kinds:
 
     def get(self, name: str) -> Kind | None:
         return self._kinds.get(name)
+
+    def droppable(self, name: str) -> bool:
+        kind = self._kinds.get(name)
+        return kind is not None and kind.droppable
 
     def check(self, name: str, payload: Any, *, loosely: bool = False) -> Kind:
         """The kind, or `InvalidItem` with one sentence for each wrong field.

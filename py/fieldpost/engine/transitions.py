@@ -6,7 +6,8 @@ Rules
 2. A move that is not in the table raises `IllegalTransition` and changes nothing.
 3. Invariant 1 (conservation): only a classified answer (``deliver``, ``reject``, ``give_up``), a
    receipt (``deliver``/``reject`` from ``handed_over``) or a named person (``cancel``, ``discard``)
-   takes an item out of the open states; ``expire`` is a caller's own wish, stated at enqueue.
+   takes an item out of the open states; ``expire`` is a caller's own wish, stated at enqueue or
+   for its whole kind (``droppable``, under load).
 4. Invariant 4: nothing leads from ``unknown`` to ``pending`` but ``lookup_absent`` (it never
    arrived) and ``advance`` (the text did, its files follow): an attempt without a classified answer
    is sent again only as the same bytes (``claim`` from ``unknown``).

@@ -114,10 +114,11 @@ class Intake:
                 marks["entity"] = relations.links.entity
         return Write(Put(item, parts=parts, marks=marks, insert=True), was=None)
 
-    async def enqueue(self, write: Write) -> Item:
+    async def enqueue(self, write: Write, *, saved: bool = False) -> Item:
         """Commit one new row. The same id again returns the row that exists (idempotent), and so
         does an equal item, as the policy for duplicates says.
 
+        ``saved``: it was admitted before, elsewhere: neither limits nor equal items keep it out.
         Raises `DuplicateItem` (another row has its unique key, or the policy says so), `QueueFull`,
         `DatabaseError`.
         """
@@ -127,7 +128,10 @@ class Intake:
         kind = write.put.item.kind
         keyed = [Unique("natural_key", key)] if key and key != ring_key(kind) else []
         while True:
-            expect: list[Precondition] = [*room_for(self.limits, [write]), *keyed, *watch.expect]
+            # Doubles first: what is here already needs no room.
+            expect: list[Precondition] = [*keyed]
+            if not saved:
+                expect += [*watch.expect, *room_for(self.limits, [write])]
             try:
                 (item,) = await self._commit(Change([write], expect))
                 return item
@@ -227,7 +231,8 @@ class Intake:
 
     async def take(self, capture: Capture) -> Item:
         """As `enqueue`, of a capture: whatever it holds is kept."""
-        return await self.enqueue(await self._with_parents(capture, self.captured(capture)))
+        write = await self._with_parents(capture, self.captured(capture))
+        return await self.enqueue(write, saved=True)
 
     async def _adopt(self, capture: Capture, write: Write) -> int:
         try:

@@ -12,12 +12,14 @@ from typing import Any
 from fieldpost._version import __version__
 from fieldpost.engine.errors import InvalidItem, QueueError
 
+from .acts import Done
 from .queue import Queue
 
 #: The queue's own methods that a page may call as they are.
 _AS_THEY_ARE = (
     "status",
     "list",
+    "attention",
     "pause",
     "resume",
     "catalogue",
@@ -28,9 +30,12 @@ _AS_THEY_ARE = (
     "settings",
     "configure",
     "history",
+    "breaker",
 )
 #: Acts on one item, answered with its detail afterwards.
-_ACTS = ("cancel", "retry", "discard", "restore", "arrived", "send_again")
+_ACTS = ("cancel", "edit", "retry", "discard", "restore", "arrived", "send_again")
+#: Acts on many, answered with what was done and what was left (`acts.Done`).
+_MANY = ("retry_many", "cancel_many", "discard_many", "restore_many", "set_priority")
 
 
 class Bridge:
@@ -50,6 +55,7 @@ class Bridge:
             "detail": self._detail,
             **{name: getattr(queue, name) for name in _AS_THEY_ARE},
             **{name: self._act(name) for name in _ACTS},
+            **{name: self._many(name) for name in _MANY},
         }
 
     async def call(self, method: str, args_json: str = "{}") -> str:
@@ -70,8 +76,8 @@ class Bridge:
         self._queue.sync_soon()
         return {"started": True}
 
-    async def _retry_all(self) -> dict[str, Any]:
-        return {"count": await self._queue.retry_all()}
+    async def _retry_all(self, **chosen: Any) -> dict[str, Any]:
+        return {"count": await self._queue.retry_all(**chosen)}
 
     async def _link(self, online: bool) -> dict[str, Any]:
         self._set_link(bool(online))
@@ -94,5 +100,14 @@ class Bridge:
         async def acted(id: str, **options: Any) -> dict[str, Any]:
             await act(id, **options)
             return await self._queue.detail(id)
+
+        return acted
+
+    def _many(self, name: str) -> Callable[..., Awaitable[dict[str, Any]]]:
+        act = getattr(self._queue, name)
+
+        async def acted(**options: Any) -> dict[str, Any]:
+            done: Done = await act(**options)
+            return done.as_dict()
 
         return acted

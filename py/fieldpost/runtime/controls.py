@@ -9,6 +9,7 @@ from fieldpost.destinations.base import Destination
 
 from . import settings as kept
 from .committer import Change, Committer
+from .contact import by_hand
 from .driver import Driver, Host
 
 
@@ -39,6 +40,13 @@ class Controls:
         lanes = [lane] if lane else await self._host.store.sides(kept.PAUSES)
         await self._configured({(kept.PAUSES, key): None for key in lanes}, "resume")
         self._changed(ask_now=True)
+
+    async def breaker(self, action: str) -> dict[str, Any]:
+        """``force_open`` (nothing is sent, not even by hand), ``force_close`` or ``reset`` for the
+        lane; what ``status()["lane"]`` holds afterwards. Raises `InvalidItem`."""
+        after = await by_hand(self._driver, action)
+        self._changed(ask_now=True)
+        return after
 
     async def settings(self) -> dict[str, Any]:
         """The settings of the queue, and what is paused (`runtime.settings.Settings`)."""

@@ -8,17 +8,15 @@ remembers nothing that matters.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fieldpost.destinations.base import Contact, Destination, Reading
-from fieldpost.engine.errors import AttachmentUnreadable, DecryptionError
+from fieldpost.engine.breaker import RulesLike, rules_of
 from fieldpost.engine.limits import BEAT_EVERY_MS, LOCK_WAIT_MS, STEAL_AFTER_MS
-from fieldpost.engine.machine import Orphaned, Woken, step
+from fieldpost.engine.machine import Woken, step
 from fieldpost.engine.model import Stored
-from fieldpost.engine.outcome import Class, Outcome
-from fieldpost.engine.retry import DELAY_MS_MAX, RetryPolicy
-from fieldpost.engine.transitions import State
+from fieldpost.engine.retry import DELAY_MS_MAX, PolicyLike, policy_of
 from fieldpost.ports import (
     Clock,
     Entropy,
@@ -34,16 +32,20 @@ from fieldpost.ports import (
 )
 
 from . import lane as lanes
+from .asking import ask
 from .committer import Change, Committer, Write
+from .contact import listen, make_contact, note, told
 from .lane import LaneState
 from .lookup import look_up, must_look_up
 from .metering import MeteredTransport
 from .overdue import finish_left_over
+from .pace import Load, chosen, learnt, load_of, paced
 from .pacing import Pacing
 from .parts import send_parts
 from .picking import Picker
 from .receipts import collect_receipts
-from .settle import Claim, acknowledgeable, claim, outcomes_for, settle
+from .recover import recover
+from .settle import Claim, acknowledgeable, claim, outcomes_for, retries, settle
 
 _PAGE = 200
 #: send_ids acknowledged in one request.
@@ -82,9 +84,10 @@ class Driver:
         host: Host,
         committer: Committer,
         destination: Destination,
-        policy: RetryPolicy,
+        policy: PolicyLike,
         owner: str,
         steal_after_ms: int = STEAL_AFTER_MS,
+        rules: RulesLike = None,
     ):
         self.pacing = Pacing(host.store, host.clock, destination.lane, host.surroundings)
         metered = MeteredTransport(host.transport, host.clock, self.pacing)
@@ -92,9 +95,14 @@ class Driver:
         self.picker = Picker(self)
         self.committer = committer
         self.destination = destination
-        self.policy = policy
+        self.policy = policy_of(policy)
         self.owner = owner
         self.steal_after_ms = steal_after_ms
+        self.rules = rules_of(rules)
+        #: Whether items of a kind may be given up under load; the queue tells.
+        self.droppable: Callable[[str], bool] = lambda _kind: False
+        #: When the drain last looked for a person's word, monotonic; None: it looks at once.
+        self.heard_at: float | None = None
         #: Several beats fit into the time after which a still one counts as frozen.
         self.beat_every_ms = min(BEAT_EVERY_MS, steal_after_ms // 6)
         self.progress: Progress | None = None
@@ -107,7 +115,9 @@ class Driver:
         return self.host.link.online and self.paused is None
 
     async def lane_state(self) -> LaneState:
-        return LaneState.load(await self.host.store.side(lanes.TABLE, self.destination.lane))
+        """As stored, with what a person said of its breaker since."""
+        text = await self.host.store.side(lanes.TABLE, self.destination.lane)
+        return await told(self, LaneState.load(text, self.rules))
 
     async def drain(self, *, ask_now: bool = False, by_hand: bool = False) -> bool:
         """Deliver what can be delivered now. False when another context holds the drain lock.
@@ -143,11 +153,17 @@ class Driver:
         counters = await self.host.store.counters()
         if counters.get("state:blocked"):
             await finish_left_over(self.host.store, self.committer)
-        state = await self.lane_state()
+        stored = await self.lane_state()
+        state = stored.lapsed(self.host.clock.now(), self.host.entropy.fraction())
+        if state is not stored:
+            note(self.destination.lane, stored, state)
+            await self.keep_lane(state)
+        if state.held:
+            return
         if not ask_now and (not counters.get("open") or state.wait_ms(self.host.clock.now()) > 0):
             return
         if ask_now or not state.open:
-            state = await self._contact(state)
+            state = await make_contact(self, state)
         if not state.open or not counters.get("open"):
             return
         await self._promote(by_hand=by_hand)
@@ -159,48 +175,18 @@ class Driver:
     # --- before sending --------------------------------------------------------------------------
 
     async def _recover(self, leadership: Leadership) -> None:
-        """Rows that a drainer left ``in_progress``: it held the lock we hold now, so it is gone, or
-        so frozen that the lock was taken from it. Where the intent is durable a byte may have left.
-
-        With a ``strong`` destination even a frozen drainer's late bytes have no second effect; with
-        others its lease must run out first.
-        """
-        now = self.host.clock.now()
-        strong = self.destination.declaration.guarantee == "strong"
-        cursor: int | None = None
-        while True:
-            page = await self.host.store.page(
-                [State.IN_PROGRESS], limit=_PAGE, cursor=cursor, parts=("intent",)
-            )
-            writes = []
-            for row in page.rows:
-                alive = (row.item.lease_until or 0) > now and leadership.stolen and not strong
-                if not alive:
-                    item = step(row.item, Orphaned("intent" in row.parts), now)
-                    writes.append(Write(Put(item), was=row.item.state))
-            await self.commit_each(writes)
-            if page.next is None:
-                return
-            cursor = page.next
-
-    async def _contact(self, state: LaneState) -> LaneState:
-        """Ask a lane that is not proven open before its items risk becoming ``unknown``."""
-        try:
-            response = await self.host.transport.send(self.destination.probe())
-        except NoAnswer as failure:
-            contact = self.destination.no_answer(failure).contact
-        else:
-            contact = self.destination.read_probe(response, known=state.known)
-        return await self.store_lane(state, contact)
+        await recover(self, leadership)
 
     async def store_lane(
         self, state: LaneState, contact: Contact, *writes: Write, keep: bool = False
     ) -> LaneState:
         after = state.after(contact, self.host.clock.now(), self.host.entropy.fraction())
         if after != state or writes or keep:
-            side = {(lanes.TABLE, self.destination.lane): after.dump()}
-            await self.commit_each(writes, side)
+            await self.keep_lane(after, *writes)
         return after
+
+    async def keep_lane(self, state: LaneState, *writes: Write) -> None:
+        await self.commit_each(writes, {(lanes.TABLE, self.destination.lane): state.dump()})
 
     async def _promote(self, *, by_hand: bool) -> None:
         """Rows whose due time came get ready; by hand, all that wait for a retry."""
@@ -223,22 +209,29 @@ class Driver:
         claim."""
         settled: list[Write] = []
         while True:
+            state = await listen(self, state)
             going = state.open and self.may_claim and not leadership.lost
-            rows = await self._next_rows(state) if going else []
+            load = self._load(state)
+            rows = await self._next_rows(paced(state, load)) if going else []
             now, declared = self.host.clock.now(), self.destination.declaration
             if doubtful := [row for row in rows if must_look_up(row.item, declared, now)]:
                 state, looked = await self._look_up(leadership, state, doubtful)
                 await self._commit_state(state, [*settled, *looked], [])
                 settled = []
                 continue
+            rows, shed = chosen(rows, load, self.droppable, now)
             claims, claim_writes = await self._claims(rows)
-            kept = await self._commit_state(state, settled, claim_writes)
+            asked = state.probing(self.host.clock.now()) if rows else state
+            kept = await self._commit_state(asked, settled, [*shed, *claim_writes])
             claims = [c for c in claims if c.item.id in kept]
             if not claims:
+                if asked is not state:
+                    await self.keep_lane(state)  # the probe never left
                 if going and (rows or settled):
                     settled = []
                     continue  # what was just settled may be ready again: its files, a later step
                 return state
+            state = asked
             if leadership.lost:
                 return state  # whoever took the lock recovers these rows
             if claims[0].item.step > 0:
@@ -279,8 +272,9 @@ class Driver:
     ) -> set[str]:
         """Settlement and the next claim in one commit; the ids that were written."""
         side: dict[tuple[str, str], str | None] = {}
-        if settled:
+        if settled or state.breaker.probes:  # a probe's deadline is durable before it leaves
             side = {(lanes.TABLE, self.destination.lane): state.dump()}
+        if settled:
             side |= await self.pacing.settled(settled, state.contact, state.text, last=not claims)
         return await self.commit_each([*settled, *claims], side)
 
@@ -309,50 +303,43 @@ class Driver:
         acks = state.acks[:_ACKS_MAX]
         items = [c.item for c in claims]
         request = self.destination.request([c.intent for c in claims], acks)
-        try:
-            response = await self.host.transport.send(request)
-        except NoAnswer as failure:
-            reading = self.destination.no_answer(failure)
+        asked = await ask(
+            self.host.clock, state.texts, request, self.host.transport.send, len(request.body)
+        )
+        state = replace(state, texts=asked.durations)
+        if isinstance(asked.answer, NoAnswer):
+            reading = self.destination.no_answer(asked.answer)
         else:
-            reading = self.destination.read(items, response)
-            if response.status == 200 and not reading.whole:
+            reading = self.destination.read(items, asked.answer)
+            if asked.answer.status == 200 and not reading.whole:
                 state = replace(state, acks=state.acks[len(acks) :])
-        return self.settle_all(state, claims, reading)
+        return self.settle_all(state, claims, reading, asked.took_ms)
 
     def settle_all(
-        self, state: LaneState, claims: Sequence[Claim], reading: Reading
+        self, state: LaneState, claims: Sequence[Claim], reading: Reading, took_ms: float = 0
     ) -> tuple[LaneState, list[Write]]:
         """The writes that an answer causes, and the lane after it."""
-        now = self.host.clock.now()
-        state = state.after(reading.contact, now, self.host.entropy.fraction())
-        if reading.whole and len(claims) > 1:
-            state = replace(state, batch=max(1, len(claims) // 2))
-        elif not reading.whole:
-            grown = min(self.destination.declaration.batch_items, state.batch * 2)
-            state = replace(state, batch=grown)
+        now, fraction = self.host.clock.now(), self.host.entropy.fraction
+        before, state = state, state.after(reading.contact, now, fraction(), took_ms=took_ms)
+        note(self.destination.lane, before, state)
+        items, most = [c.item for c in claims], self.destination.declaration.batch_items
+        state = learnt(state, items, reading, self._load(state, took_ms), most=most)
+        budget = state.budget.at_time(now).fresh(sum(c.item.attempt == 1 for c in claims))
         writes, acks = [], []
         for taken, outcome in zip(claims, outcomes_for(reading, len(claims)), strict=True):
-            item, write = settle(taken, outcome, self.policy, now, self.host.entropy.fraction())
+            item, write = settle(taken, outcome, self.policy, now, fraction(), budget.wait_ms)
             writes.append(write)
+            if retries(taken, item):
+                budget = budget.spent()
             if acknowledgeable(item):
                 acks.append(item.send_id)
             if self.progress and not item.is_open:
                 self.progress.done += 1
                 self.progress.bytes_done += item.size
-        return replace(state, acks=(*state.acks, *acks)), writes
+        return replace(state, acks=(*state.acks, *acks), budget=budget), writes
 
-    # --- for send_parts --------------------------------------------------------------------------
-
-    async def send_part(self, taken: Claim, attachment_id: str, n: int) -> Reading:
-        """Send one part and read the answer. What this device cannot read any more is a final
-        outcome of the item, said plainly: a missing attachment never counts as sent."""
-        attachment = next(a for a in taken.item.attachments if a.id == attachment_id)
-        request = self.destination.part_request(taken.item, attachment, n)
-        try:
-            response = await self.host.transport.send_part(request, attachment_id, n)
-        except NoAnswer as failure:
-            return self.destination.no_answer(failure)
-        except (AttachmentUnreadable, DecryptionError) as error:
-            lost = Outcome(Class.PERMANENT, AttachmentUnreadable.code, error.message)
-            return Reading(Contact("online"), [lost])
-        return self.destination.read_part(taken.item, attachment, n, response)
+    def _load(self, state: LaneState, took_ms: float = 0) -> Load:
+        now, progress = self.host.clock.now(), self.progress
+        depth = progress.total - progress.done if progress else 0
+        online = self.host.link.online
+        return load_of(state, now, online=online, depth=depth, took_ms=took_ms)

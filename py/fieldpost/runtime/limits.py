@@ -38,7 +38,8 @@ async def queue_full(store: Store, limits: Limits, refused: Below) -> QueueFull:
     most = limits.items if unit == "items" else limits.bytes or 0
     if kept is not None:
         most = (kept.items if unit == "items" else kept.bytes) or 0
-    return QueueFull(kind or "all", used, most, unit, most - refused.limit + 1)
+    adding = most - refused.limit + 1
+    return QueueFull(limit=kind or "all", used=used, most=most, unit=unit, adding=adding)
 
 
 def _adds(change: Change) -> Counter[str]:

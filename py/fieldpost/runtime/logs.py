@@ -139,13 +139,16 @@ class LogItems(logging.Handler):
             self._task = self._loop.create_task(self._store())
 
     async def _store(self) -> None:
-        _storing.set(True)  # of this task alone
-        while self._entries:
-            batch = [self._entries.popleft() for _ in range(min(100, len(self._entries)))]
-            try:
-                await self._keep(batch)
-            except QueueError:
-                self.lost += len(batch)
+        before = _storing.set(True)  # in this task, and in those that it starts
+        try:
+            while self._entries:
+                batch = [self._entries.popleft() for _ in range(min(100, len(self._entries)))]
+                try:
+                    await self._keep(batch)
+                except QueueError:
+                    self.lost += len(batch)
+        finally:
+            _storing.reset(before)
 
     # --- what is kept of a record ---------------------------------------------------------------
 
@@ -176,7 +179,7 @@ class LogItems(logging.Handler):
         if isinstance(item_id := getattr(record, "item_id", None), str):
             entry["correlationId"] = item_id
         if record.exc_info and record.exc_info[1] is not None:
-            entry["error"] = _error(record.exc_info[1])
+            entry["error"] = described(record.exc_info[1])
         return entry
 
 
@@ -184,7 +187,7 @@ def _level_name(level: int) -> str:
     return next((name for name, n in reversed(_LEVELS.items()) if level >= n), "debug")
 
 
-def _error(error: BaseException) -> dict[str, str]:
+def described(error: BaseException) -> dict[str, str]:
     """Type, code and the lines of code it passed; not its text."""
     frames = traceback.extract_tb(error.__traceback__)
     stack = "\n".join(f"{f.filename.rsplit('/', 1)[-1]}:{f.lineno} {f.name}" for f in frames)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from fieldpost.engine.model import Item, Stored
+from fieldpost.engine.model import PARTS, Item, Stored
 from fieldpost.engine.ordering import has_expired
 from fieldpost.engine.retry import DELAY_MS_MAX
 from fieldpost.engine.scheduling import (
@@ -31,7 +31,6 @@ from .overdue import expire
 if TYPE_CHECKING:
     from .driver import Driver
 
-PARTS = ("head", "body", "intent", "history", "links")
 #: `priority`, the default, looks for old rows this often while more is ready than fits.
 _AGEING_EVERY_MS = 1_000
 #: A row parked for a window is looked at again after this at the latest: a due time further off

@@ -9,21 +9,23 @@ from dataclasses import asdict
 from typing import Any
 
 from fieldpost.destinations.base import Destination
+from fieldpost.engine.breaker import RulesLike
 from fieldpost.engine.config import QueueConfig
-from fieldpost.engine.errors import ItemNotFound, StaleRevision
+from fieldpost.engine.errors import ItemNotFound
 from fieldpost.engine.kinds import Kinds, standard_kinds
 from fieldpost.engine.limits import STEAL_AFTER_MS
-from fieldpost.engine.machine import Person, step
 from fieldpost.engine.model import Item, Stored
-from fieldpost.engine.record import history_with
-from fieldpost.engine.retry import PRESETS, RetryPolicy
-from fieldpost.engine.transitions import OPEN_STATES, Event, State
-from fieldpost.ports import NoAnswer, Put, Refused
+from fieldpost.engine.retry import PolicyLike
+from fieldpost.engine.transitions import OPEN_STATES, State
 from fieldpost.security.journal import Verifier
 
 from . import views
+from .acts import Acts
 from .adopt import Intake
-from .committer import Change, Committer, Write
+from .byhand import ByHand
+from .catalogue import CATALOGUE, refresh
+from .committer import Change, Committer
+from .contact import health
 from .controls import Controls
 from .device import TOKEN
 from .driver import Driver, Host
@@ -32,12 +34,11 @@ from .rescue import Rescue, RescueBox
 from .upkeep import BARE, Upkeep
 from .waiting import waits_for
 
-_CATALOGUE = ("catalogue", "gateway")
 _JOURNAL_PAGE = 500
 _ROWS_MAX = 200
 
 
-class Queue(Controls, Upkeep):
+class Queue(ByHand, Controls, Upkeep):
     """An offline sync queue: `enqueue` saves durably, delivery happens by itself, once in effect.
 
     Use ``async with``, or `start` and `close`. All times are ms since the epoch, UTC.
@@ -49,19 +50,23 @@ class Queue(Controls, Upkeep):
         destination: Destination,
         *,
         owner: str,
-        policy: RetryPolicy = PRESETS["itsm"],
+        policy: PolicyLike = "itsm",
         kinds: Kinds | None = None,
         rescue_box: RescueBox | None = None,
         on_close: Callable[[], Awaitable[None]] | None = None,
         steal_after_ms: int = STEAL_AFTER_MS,
         config: QueueConfig = BARE,
+        breaker: RulesLike = None,
     ):
         self._on_close = on_close
         self._host = host
         self._destination = destination
         self.kinds = kinds or standard_kinds()
         self._committer = Committer(host.store, host.clock, host.entropy, owner)
-        self._driver = Driver(host, self._committer, destination, policy, owner, steal_after_ms)
+        self._driver = Driver(
+            host, self._committer, destination, policy, owner, steal_after_ms, breaker
+        )
+        self._driver.droppable = self.kinds.droppable
         self._intake = Intake(
             host.store,
             self._committer,
@@ -77,6 +82,9 @@ class Queue(Controls, Upkeep):
         )
         self._keep_up(config)
         self._announced = 0
+        self.acts = Acts(
+            host.store, self._committer, host.clock, host.entropy, self.kinds, self._intake
+        )
         self._rescue = Rescue(host.store, self._intake, host.clock, rescue_box)
 
     # --- life ------------------------------------------------------------------------------------
@@ -141,23 +149,24 @@ class Queue(Controls, Upkeep):
     async def list(
         self, view: str = "waiting", *, cursor: int | None = None, limit: int = 50
     ) -> dict[str, Any]:
-        """``{"rows": [...], "next": cursor or None}``, newest first; ``view``: waiting, sent,
-        ended."""
+        """``{"rows": [...], "next": cursor or None, "counts": {state: n}}``, newest first;
+        ``view``: waiting, attention, sent, ended."""
         states = views.VIEWS[view]
         page = await self._host.store.page(
             states,
             limit=max(1, min(limit, _ROWS_MAX)),
             cursor=cursor,
             newest_first=True,
-            parts=("head",),
+            parts=views.PARTS.get(view, ("head",)),
         )
         lane, now = await self._lane_word(), self._host.clock.now()
-        waits = await waits_for(self._host.store, [stored.item for stored in page.rows])
-        own = self._driver.pacing.why
-        rows = [
-            views.row(s, lane, now, own(s.item, now), waits.get(s.item.id, ())) for s in page.rows
-        ]
-        return {"rows": rows, "next": page.next}
+        # The queue's own logs are nobody's work: `logs` has them.
+        shown = [stored for stored in page.rows if stored.item.kind != "log"]
+        waits = await waits_for(self._host.store, [stored.item for stored in shown])
+        own, counters = self._driver.pacing.why, await self._host.store.counters()
+        rows = [views.row(s, lane, now, own(s.item, now), waits.get(s.item.id, ())) for s in shown]
+        counts = {str(s): counters.get(f"state:{s}", 0) for s in states}
+        return {"rows": rows, "next": page.next, "counts": counts}
 
     async def detail(self, item_id: str) -> dict[str, Any]:
         """One row with payload, attachments and the timeline of attempts. Raises `ItemNotFound`."""
@@ -179,16 +188,19 @@ class Queue(Controls, Upkeep):
             "inbox": counters.get("inbox", 0),
             "limits": self._intake.limits.report(counters),
             "logs": counters.get("open:log", 0),
-            "waiting": sum(counts[s] for s in OPEN_STATES) + counters.get("inbox", 0),
-            "attention": counts[State.FAILED] + counts[State.CONFLICTED],
+            "waiting": sum(counts[s] for s in OPEN_STATES - views.NEED_A_PERSON)
+            - counters.get("open:log", 0)
+            + counters.get("inbox", 0),
+            "attention": sum(counts[s] for s in views.NEED_A_PERSON),
             "sent": counts[State.COMPLETED],
             "revision": counters.get("revision", 0),
             "syncing": progress is not None,
             "progress": await pacing.progress(asdict(progress)) if progress is not None else None,
             "held": asdict(held) if held is not None else None,
             "network": pacing.network(),
-            "connection": self._connection(lane.contact),
-            "connection_text": lane.text,
+            "connection": self._connection(lane.word),
+            "connection_text": lane.words,
+            "lane": health(self._driver, lane, counters),
             "paused": self._driver.paused,
             "leader": self._driver.leading,
             "next_try_at": (
@@ -218,51 +230,6 @@ class Queue(Controls, Upkeep):
         """As `sync`, without waiting for it."""
         self._loop.nudge(by_hand=True)
 
-    async def cancel(self, item_id: str, reason: str = "") -> Item:
-        """Take an item back that has not been sent. Raises `IllegalTransition`, `StaleRevision`."""
-        return await self._person(item_id, Event.CANCEL, reason)
-
-    async def retry(self, item_id: str, reason: str = "") -> Item:
-        """Try a dead letter again, with its tries counted from none."""
-        item = await self._person(item_id, Event.REVIVE, reason)
-        self._changed()
-        return item
-
-    async def retry_all(self) -> int:
-        """Try all dead letters again; returns how many."""
-        count, cursor = 0, None
-        while True:
-            page = await self._host.store.page([State.FAILED], limit=_ROWS_MAX, cursor=cursor)
-            for stored in page.rows:
-                if "retry" in views.acts(stored.item):
-                    await self._person(stored.item.id, Event.REVIVE)
-                    count += 1
-            if page.next is None:
-                break
-            cursor = page.next
-        self._changed()
-        return count
-
-    async def discard(self, item_id: str, reason: str = "") -> Item:
-        """Give a dead letter up; it can be restored."""
-        return await self._person(item_id, Event.DISCARD, reason)
-
-    async def restore(self, item_id: str, reason: str = "") -> Item:
-        """Take a cancel or a discard back."""
-        item = await self._person(item_id, Event.RESTORE, reason)
-        self._changed()
-        return item
-
-    async def arrived(self, item_id: str, reason: str = "") -> Item:
-        """A person looked at a destination that cannot be asked, and the item is there."""
-        return await self._person(item_id, Event.DELIVER, reason)
-
-    async def send_again(self, item_id: str, reason: str = "") -> Item:
-        """A person looked at a destination that cannot be asked, and the item is not there."""
-        item = await self._person(item_id, Event.LOOKUP_ABSENT, reason)
-        self._changed()
-        return item
-
     async def sign_in(self, token: str) -> None:
         """Keep and use this device's token, as ``python -m gateway pair`` printed it."""
         await self._committer.commit(Change(side={TOKEN: json.dumps(token)}, note="sign_in"))
@@ -274,21 +241,13 @@ class Queue(Controls, Upkeep):
     async def catalogue(self) -> dict[str, Any] | None:
         """Destinations, limits and required fields as last heard, also offline; None before
         that."""
-        text = await self._host.store.side(*_CATALOGUE)
+        text = await self._host.store.side(*CATALOGUE)
         return json.loads(text) if text else None
 
     async def refresh_catalogue(self) -> bool:
         """Ask the gateway for it; True when a new one was stored."""
-        if not self._host.link.online:
+        if not await refresh(self._host, self._destination, self._committer):
             return False
-        try:
-            response = await self._host.transport.send(self._destination.catalogue())
-        except NoAnswer:
-            return False
-        text = self._destination.read_catalogue(response)
-        if text is None or text == await self._host.store.side(*_CATALOGUE):
-            return False
-        await self._committer.commit(Change(side={_CATALOGUE: text}))
         self._announce()
         return True
 
@@ -326,23 +285,6 @@ class Queue(Controls, Upkeep):
             raise ItemNotFound
         return found[0]
 
-    async def _person(self, item_id: str, event: Event, reason: str = "") -> Item:
-        stored = await self._stored(item_id, ("history",))
-        now = self._host.clock.now()
-        item = step(stored.item, Person(event), now)
-        entry = {"n": 0, "at": now, "ended_at": now, "outcome": str(event), "text": reason}
-        parts: dict[str, bytes | None] = {
-            "history": history_with(stored.parts.get("history"), entry)
-        }
-        write = Write(Put(item, parts=parts), was=stored.item.state)
-        try:
-            # The journal is not sealed: it says what was done, the sealed history says why.
-            (written,) = await self._committer.commit(Change([write], note=str(event)))
-        except Refused as refusal:
-            raise StaleRevision from refusal
-        self._announce()
-        return written
-
     def _announce(self) -> None:
         # Changes that shared a commit have one revision, and need one message.
         if self._announced != self._committer.revision:
@@ -359,7 +301,7 @@ class Queue(Controls, Upkeep):
     async def _lane_word(self) -> str:
         if self._driver.paused is not None:
             return "paused"
-        word = self._connection((await self._driver.lane_state()).contact)
+        word = self._connection((await self._driver.lane_state()).word)
         held = await self._driver.pacing.held() if word == "online" else None
         return held.text if held is not None else word
 

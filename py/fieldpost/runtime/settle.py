@@ -11,7 +11,7 @@ from fieldpost.engine.machine import Answered, Claimed, step
 from fieldpost.engine.model import Item, Stored
 from fieldpost.engine.ordering import resolved
 from fieldpost.engine.outcome import RETRYABLE, Class, Outcome
-from fieldpost.engine.record import Head, attempt_entry, history_with
+from fieldpost.engine.record import Head, attempt_entry, first_try_at, history_with
 from fieldpost.engine.retry import RetryPolicy
 from fieldpost.engine.transitions import END_STATES, State
 from fieldpost.ports import Manifest, Put
@@ -60,14 +60,24 @@ def claim(
 
 
 def settle(
-    taken: Claim, outcome: Outcome, policy: RetryPolicy, now: int, fraction: float
+    taken: Claim,
+    outcome: Outcome,
+    policy: RetryPolicy,
+    now: int,
+    fraction: float,
+    spread_ms: int = 0,
 ) -> tuple[Item, Write]:
-    """The row after its attempt was answered, or was not."""
+    """The row after its attempt was answered, or was not. ``spread_ms``: what the lane's budget of
+    retries adds to the wait of one."""
     if taken.unknown and outcome.cls in RETRYABLE:
         # "Later" is said of this attempt; the one before it may have arrived all the same, so the
         # item cannot be taken back yet, nor given up (invariant 4).
         outcome = replace(outcome, cls=Class.UNKNOWN)
-    item = step(taken.item, Answered(outcome, policy, fraction), now)
+    age_ms = 0
+    if policy.max_age_ms is not None:
+        first = first_try_at(taken.parts.get("history"))
+        age_ms = now - (taken.started if first is None else first)
+    item = step(taken.item, Answered(outcome, policy, fraction, age_ms, spread_ms), now)
     parts: dict[str, bytes | None] = {}
     if outcome.cls is not Class.ACCEPTED:  # one step of several is no line of the timeline
         entry = attempt_entry(item.attempt, taken.started, now, outcome)
@@ -106,3 +116,8 @@ def outcomes_for(reading: Reading, count: int) -> list[Outcome]:
 def acknowledgeable(item: Item) -> bool:
     """The answer is durable here and the item needs its ledger row no more."""
     return item.state in END_STATES and item.state is not State.FAILED
+
+
+def retries(taken: Claim, item: Item) -> bool:
+    """The attempt burnt a try and the item waits for the next one."""
+    return item.attempts > taken.item.attempts and item.due_at is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,12 @@ from .driver import Host
 from .logs import LogItems
 from .loop import SyncLoop
 from .online import online_first
-from .retention import Keeper
+from .retention import Keeper, ring_key
 
 #: Attachments whose bytes are removed in one commit.
 _ORPHANS_MAX = 200
+#: Rows of the ring looked through for the latest.
+_LOGS_MAX = 100_000
 #: Of a queue that is put together without one; `open_queue` has its own.
 BARE = QueueConfig(duplicates=NO_WINDOW, logging=LogConfig(level="off"))
 
@@ -63,6 +66,12 @@ class Upkeep:
     async def room(self, kind: str) -> dict[str, int | None]:
         """{"items", "bytes"}: how much more of the kind comes in now; None: no limit."""
         return self._intake.limits.room(kind, await self._host.store.counters())
+
+    async def logs(self, limit: int = 100) -> list[dict[str, Any]]:
+        """The latest of the queue's own logs, oldest first: payloads of kind ``log``."""
+        store = self._host.store
+        ids = await store.find("natural_key", ring_key("log"), _LOGS_MAX)
+        return [json.loads(row.parts["body"]) for row in await store.get(ids[-limit:], ("body",))]
 
     async def tidy(self) -> int:
         """Remove what has been kept as long as the configuration says, logs beyond their ring, and

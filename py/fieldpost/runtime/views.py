@@ -8,14 +8,18 @@ from typing import Any
 
 from fieldpost.engine.explain import state_text, why
 from fieldpost.engine.machine import needs_person
-from fieldpost.engine.model import Item, Stored
+from fieldpost.engine.model import Item, Part, Stored
 from fieldpost.engine.record import Head
 from fieldpost.engine.transitions import TRANSITIONS, Event, State
 from fieldpost.ports import Manifest, Store
 
+from .adopt import QUARANTINE
 from .waiting import Blocker, waits_for
 
-#: The two views of the outbox. Dead letters stay in sight among what waits: somebody must act.
+#: States that only a person leads out of.
+NEED_A_PERSON = frozenset({State.FAILED, State.CONFLICTED, State.EXPIRED})
+
+#: The lists of the screens, by state.
 VIEWS: dict[str, tuple[State, ...]] = {
     "waiting": (
         State.PENDING,
@@ -23,16 +27,17 @@ VIEWS: dict[str, tuple[State, ...]] = {
         State.IN_PROGRESS,
         State.UNKNOWN,
         State.HANDED_OVER,
-        State.CONFLICTED,
-        State.FAILED,
-        State.EXPIRED,
     ),
+    "attention": (State.FAILED, State.CONFLICTED, State.EXPIRED),
     "sent": (State.COMPLETED,),
     "ended": (State.CANCELLED, State.DISCARDED),
 }
+#: Sealed parts that a list opens, where it shows more than heads.
+PARTS: dict[str, tuple[Part, ...]] = {"attention": ("head", "history")}
 
 _ACTS = {
     "cancel": Event.CANCEL,
+    "edit": Event.EDIT,
     "retry": Event.REVIVE,
     "discard": Event.DISCARD,
     "restore": Event.RESTORE,
@@ -42,15 +47,30 @@ _ACTS = {
 
 
 #: For an item of which only a person can find out whether it arrived.
-_SEEN = ("arrived", "send_again")
+_SEEN = frozenset({"arrived", "send_again"})
 
 
 def acts(item: Item) -> list[str]:
     """What a person may do with the item now, from the transition table."""
     possible = [name for name, event in _ACTS.items() if event in TRANSITIONS[item.state]]
-    if item.step > 0 and "cancel" in possible:
-        possible.remove("cancel")
-    return possible if needs_person(item) else [name for name in possible if name not in _SEEN]
+    forbidden: set[str] = set()
+    if item.step > 0:
+        forbidden |= {"cancel", "edit"}  # its text has been sent
+    if item.kind == QUARANTINE:
+        forbidden.add("edit")
+    if not needs_person(item):
+        forbidden |= _SEEN
+    return [name for name in possible if name not in forbidden]
+
+
+def answer(stored: Stored) -> dict[str, Any] | None:
+    """The latest answer in the timeline, None where there is none or it was not opened: {at, code,
+    status, text, fields}, each where known."""
+    history = json.loads(stored.parts.get("history") or b"[]")
+    for entry in reversed(history):
+        if entry.get("code") or entry.get("status") or (entry.get("n") and entry.get("text")):
+            return {k: entry.get(k) for k in ("at", "code", "status", "text", "fields")}
+    return None
 
 
 def row(
@@ -79,6 +99,8 @@ def row(
         "remote_url": head.remote_url,
         "can": acts(item),
         "revision": item.revision,
+        "error_code": item.error_code,
+        "answer": answer(stored),
     }
 
 
@@ -106,7 +128,6 @@ async def detail(
         ],
         "history": json.loads(stored.parts.get("history") or b"[]"),
         "waits_for": shown["why"],
-        "error_code": stored.item.error_code,
     }
 
 

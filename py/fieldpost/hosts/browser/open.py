@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urljoin
 
 from fieldpost.destinations.gateway import GatewayDestination
+from fieldpost.engine.breaker import RulesLike, rules_of
 from fieldpost.engine.config import QueueConfig, as_config
 from fieldpost.engine.errors import InvalidItem
 from fieldpost.engine.kinds import Kind, standard_kinds
 from fieldpost.engine.limits import STEAL_AFTER_MS
-from fieldpost.engine.retry import RetryPolicy
+from fieldpost.engine.retry import PolicyLike, policy_of
 from fieldpost.runtime.bridge import Bridge
 from fieldpost.runtime.device import device_id, device_token
 from fieldpost.runtime.driver import Host
@@ -37,12 +39,24 @@ class Opened:
     link: BrowserLink
 
 
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """What `open_queue` was told of how the queue is to behave."""
+
+    policy: PolicyLike | None
+    breaker: RulesLike
+    steal_after_ms: int
+    config: QueueConfig
+    kinds: tuple[Kind, ...]
+
+
 async def open_queue(
     gateway: str = "./",
     *,
     name: str = "fieldpost",
     token: str | None = None,
-    policy: RetryPolicy | None = None,
+    policy: PolicyLike | None = None,
+    breaker: RulesLike = None,
     steal_after_ms: int = STEAL_AFTER_MS,
     config: QueueConfig | Mapping[str, Any] | None = None,
     kinds: Iterable[Kind] = (),
@@ -52,13 +66,14 @@ async def open_queue(
     ``gateway``: its base URL, relative to the page where this context knows the page's address.
     ``steal_after_ms``: how long a tab that holds the drain lock may stand still before another one
     takes it over. ``config``: a `QueueConfig`, or the mapping of one (``durability`` is always
-    ``full`` here, and no file is written); ``policy``: in place of its retry policy. ``kinds``:
-    kinds of work besides the standard ones.
+    ``full`` here, and no file is written); ``policy``: in place of its retry policy; ``breaker``:
+    presets by name, or fields of one's own (`ValueError` out of bounds). ``kinds``: kinds of work
+    besides the standard ones.
     Raises `ConfigError`, `StorageMissing`, `StorageBlocked`, `InsecureContext`, `SchemaTooNew`,
     `InvalidItem`.
     """
-    settings = as_config(config)
-    return (await _open(gateway, name, token, policy, steal_after_ms, settings, kinds)).queue
+    how = Manner(policy, breaker, steal_after_ms, as_config(config), tuple(kinds))
+    return (await _open(gateway, name, token, how)).queue
 
 
 async def serve(
@@ -66,34 +81,33 @@ async def serve(
     *,
     name: str = "fieldpost",
     token: str | None = None,
-    policy: RetryPolicy | None = None,
+    policy: PolicyLike | None = None,
+    breaker: RulesLike = None,
     steal_after_ms: int = STEAL_AFTER_MS,
     config: QueueConfig | Mapping[str, Any] | None = None,
     kinds: Iterable[Kind] = (),
 ) -> Call:
     """For a worker: open and start a queue, and give the one function a page calls
     (`Bridge.call`). Arguments and errors are those of `open_queue`."""
-    settings = as_config(config)
-    opened = await _open(gateway, name, token, policy, steal_after_ms, settings, kinds)
+    how = Manner(policy, breaker, steal_after_ms, as_config(config), tuple(kinds))
+    opened = await _open(gateway, name, token, how)
     await opened.queue.start()
     return Bridge(opened.queue, opened.link.report).call
 
 
-async def _open(
-    gateway: str,
-    name: str,
-    token: str | None,
-    policy: RetryPolicy | None,
-    steal_after_ms: int,
-    config: QueueConfig,
-    kinds: Iterable[Kind],
-) -> Opened:
+async def _open(gateway: str, name: str, token: str | None, how: Manner) -> Opened:
+    # Before anything is open: these are what a caller may have got wrong.
+    policy = how.config.retry if how.policy is None else policy_of(how.policy)
+    breaker = rules_of(how.breaker)
     url = _absolute(gateway)
     device = await Device.open(name)
     store, clock, entropy = IndexedDBStore(device), BrowserClock(), BrowserEntropy()
     tabs = BrowserTabs(device)
     link = BrowserLink(tabs)
     host = Host(store, FetchTransport(device), clock, entropy, link, tabs, BrowserSurroundings())
+    # The page saves without the engine: it has to know what still fits.
+    limits = json.dumps(how.config.limits.for_captures(), separators=(",", ":"))
+    await device.call("keepLimits", limits)
     token = token or await device_token(store)
     destination = GatewayDestination(url, await device_id(store, tabs, clock, entropy), token)
 
@@ -104,12 +118,13 @@ async def _open(
         host,
         destination,
         owner="worker",
-        policy=policy or config.retry,
-        kinds=standard_kinds(*kinds),
-        config=config,
+        policy=policy,
+        breaker=breaker,
+        kinds=standard_kinds(*how.kinds),
+        config=how.config,
         rescue_box=BrowserRescueBox(device),
         on_close=close,
-        steal_after_ms=steal_after_ms,
+        steal_after_ms=how.steal_after_ms,
     )
     return Opened(queue, link)
 

@@ -10,9 +10,10 @@ from typing import Any
 import httpx
 
 from fieldpost.destinations.gateway import GatewayDestination
+from fieldpost.engine.breaker import RulesLike, rules_of
 from fieldpost.engine.config import QueueConfig, as_config
 from fieldpost.engine.kinds import Kind, standard_kinds
-from fieldpost.engine.retry import RetryPolicy
+from fieldpost.engine.retry import PolicyLike, policy_of
 from fieldpost.ports import Store
 from fieldpost.runtime.device import device_id, device_token
 from fieldpost.runtime.driver import Host
@@ -21,6 +22,7 @@ from fieldpost.stores.memory import MemoryStore
 from fieldpost.stores.sqlite import SqliteStore
 
 from .keyring import KeyRing
+from .logfile import log_to_file
 from .rescue import RescueFiles
 from .system import (
     AlwaysOnline,
@@ -37,7 +39,8 @@ async def open_queue(
     *,
     path: str | Path | None = None,
     token: str | None = None,
-    policy: RetryPolicy | None = None,
+    policy: PolicyLike | None = None,
+    breaker: RulesLike = None,
     client: httpx.AsyncClient | None = None,
     config: QueueConfig | Mapping[str, Any] | None = None,
     kinds: Iterable[Kind] = (),
@@ -47,11 +50,15 @@ async def open_queue(
     ``path``: a folder (made with mode 0700) for ``queue.db`` and ``keys.json``; None keeps all in
     memory, and then nothing survives the process. ``token``: this device's bearer token.
     ``config``: a `QueueConfig`, or the mapping of one; None: the default preset with what the
-    environment says (`QueueConfig.from_env`); ``policy``: in place of its retry policy. ``kinds``:
-    kinds of work besides the standard ones. Raises `ConfigError`, `DatabaseError`,
-    `SchemaTooNew`, `EncryptionError` (a key file that others can read).
+    environment says (`QueueConfig.from_env`); ``policy``: in place of its retry policy;
+    ``breaker``: presets by name, or fields of one's own. ``kinds``: kinds of work besides the
+    standard ones. Raises `ConfigError`, `DatabaseError`, `SchemaTooNew`, `EncryptionError` (a key
+    file that others can read), `ValueError` for a policy or a breaker out of bounds.
     """
     settings = QueueConfig.from_env(os.environ) if config is None else as_config(config)
+    # Before anything is open: these are what a caller may have got wrong.
+    retry = settings.retry if policy is None else policy_of(policy)
+    breaker = rules_of(breaker)
     folder = None if path is None else Path(path)
     store: Store
     if folder is None:
@@ -66,13 +73,20 @@ async def open_queue(
     host = Host(store, transport, clock, entropy, AlwaysOnline(), tabs, SystemSurroundings())
     token = token or await device_token(store)
     destination = GatewayDestination(gateway, await device_id(store, tabs, clock, entropy), token)
+    end_log = log_to_file(settings.logging)
+
+    async def close() -> None:
+        await transport.close()
+        end_log()
+
     return Queue(
         host,
         destination,
         owner=f"process-{os.getpid()}",
-        policy=policy or settings.retry,
+        policy=retry,
+        breaker=breaker,
         kinds=standard_kinds(*kinds),
         config=settings,
         rescue_box=None if folder is None else RescueFiles(store, folder),
-        on_close=transport.close,
+        on_close=close,
     )

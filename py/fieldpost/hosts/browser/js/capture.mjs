@@ -3,13 +3,15 @@
 import { raiseRevision, readCounters, writeCounters } from "./counters.mjs";
 import { seal, unseal } from "./envelope.mjs";
 import { text, utf8 } from "./frame.mjs";
+import { demandRoom } from "./room.mjs";
 
 const attachmentIds = (list) => (list ?? []).map((a) => a.id ?? a);
 const draftWhere = (form) => ({ id: form, kind: "draft", part: "body" });
 
 /**
  * Seal and commit one capture; with `form`, its draft goes in the same transaction. The same id
- * again changes nothing, also when the engine has made an item of it.
+ * again changes nothing, also when the engine has made an item of it. QUEUE_FULL when there is no
+ * room: then the draft stays.
  * JSON {id, at, form?, data} -> JSON {id, revision}; `data` as an object, or as JSON text that is
  * kept to the byte.
  */
@@ -18,12 +20,15 @@ export async function capture(ctx, json) {
   const kid = ctx.ring.active;
   const [body, value] = typeof data === "string" ? [data, JSON.parse(data)] : [JSON.stringify(data), data];
   const sealed = await seal(ctx.ring, kid, { id, kind: "capture", part: "body" }, utf8(body));
-  const record = { id, at, kid, data: sealed, attachment_ids: attachmentIds(value.attachments) };
+  const kind = typeof value.kind === "string" ? value.kind : undefined;
+  const record = { id, at, kid, data: sealed, attachment_ids: attachmentIds(value.attachments), ...(kind && { kind }) };
+  const size = body.length + (value.attachments ?? []).reduce((sum, file) => sum + (file.size ?? 0), 0);
   const revision = await ctx.database.run(["inbox", "items", "meta", "drafts"], "readwrite", async (tx) => {
     const inbox = tx.objectStore("inbox");
     const [counters, waiting, item] = await Promise.all(
       [readCounters(tx), inbox.index("id").getKey(id), tx.objectStore("items").getKey(id)]);
     if (waiting !== undefined || item !== undefined) return counters.revision;
+    await demandRoom(tx, counters, kind, size);
     counters.inbox += 1;
     raiseRevision(counters);
     await Promise.all([

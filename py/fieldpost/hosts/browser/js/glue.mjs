@@ -10,6 +10,7 @@ import * as http from "./http.mjs";
 import { openRing } from "./keys.mjs";
 import * as queries from "./queries.mjs";
 import { rescueIn, rescueOut } from "./rescue.mjs";
+import { keepLimits } from "./room.mjs";
 import { persist, uuid7 } from "./system.mjs";
 import { Tabs } from "./tabs.mjs";
 
@@ -20,7 +21,7 @@ const METHODS = {
   saveDraft: capturing.saveDraft, loadDraft: capturing.loadDraft, dropDraft: capturing.dropDraft,
   storeFile: files.storeFile, dropFile: files.dropFile, fileUrl: files.fileUrl,
   putManifest: files.putManifest, putPart: files.putPart, manifest: files.manifest, part: files.part,
-  orphans: files.orphans,
+  orphans: files.orphans, keepLimits,
   commit, get: queries.get, ready: queries.ready, readyKeys: queries.readyKeys, waiting: queries.waiting, nextDue: queries.nextDue,
   page: queries.page, lines: queries.lines, marks: queries.marks, expired: queries.expired, find: queries.find, counters: queries.counters, counts: queries.counters,
   sides: queries.sides, journal: queries.journal, heads: queries.heads, captures: queries.captures,

@@ -1,0 +1,63 @@
+"""The screen "Settings": how and when things are sent. Each change counts at once."""
+
+from app import dom, preferences
+from app.engine_client import EngineError
+from app.views import settings as view
+
+
+class Settings:
+    """``state["settings"]``: None until asked, then {"values": dict or None (an engine that has
+    none), "errors", "said"}."""
+
+    def __init__(self, app):
+        self._app = app
+        self._busy = False
+
+    @property
+    def _known(self):
+        return self._app.state["settings"]
+
+    def show(self):
+        dom.show("settings", view.settings(self._app.state))
+
+    async def refresh(self):
+        if self._busy or (self._known and self._known["values"] is None):
+            return
+        try:
+            values = await self._app.engine.call("settings")
+        except EngineError as error:
+            if error.code != "QUEUE_INVALID_ITEM":  # "there is no such method"
+                raise
+            values = None
+        known = self._known or {"errors": {}, "said": ""}
+        known["values"] = values
+        self._app.state["settings"] = known
+
+    def changed(self):
+        """Something was chosen or typed in the form."""
+        known = self._known
+        if known is None or known["values"] is None:
+            return
+        made, wrong = preferences.changes(known["values"], dom.values("settings"))
+        known["errors"], known["said"] = wrong, ""
+        if made and not wrong:
+            self._app.task(self._configure(known, made))
+        self.show()
+
+    async def _configure(self, known, made):
+        before = known["values"]
+        self._busy = True  # a refresh must not bring back what was just changed
+        known["values"] = dict(before)
+        known["values"].update(made)
+        self.show()
+        try:
+            known["values"] = await self._app.engine.call("configure", made)
+            known["said"] = "Saved. It counts from now on."
+        except EngineError as error:
+            known["values"] = before
+            known["errors"] = preferences.errors(error.fields)
+            known["said"] = "" if known["errors"] else (error.message + " " + error.todo).strip()
+        finally:
+            self._busy = False
+        self.show()
+        self._app.refresh_soon()

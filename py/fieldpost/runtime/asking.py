@@ -1,0 +1,38 @@
+"""One request with its learnt timeout, measured."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+from fieldpost.destinations.answers import dated
+from fieldpost.engine.timeouts import Durations
+from fieldpost.ports import Clock, NoAnswer, Request, Response
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """``answer``: the response, or why there is none; ``durations``: with this request's."""
+
+    answer: Response | NoAnswer
+    durations: Durations
+    took_ms: float
+
+
+async def ask(
+    clock: Clock,
+    durations: Durations,
+    request: Request,
+    send: Callable[[Request], Awaitable[Response]],
+    body_bytes: int,
+) -> Asked:
+    """Raises what ``send`` raises, but for `NoAnswer`."""
+    timed = replace(request, timeout_ms=durations.timeout_ms(body_bytes))
+    began = clock.monotonic()
+    try:
+        response = await send(timed)
+    except NoAnswer as failure:
+        after = durations.timed_out() if failure.reason == "timeout" else durations
+        return Asked(failure, after, clock.monotonic() - began)
+    took_ms = clock.monotonic() - began
+    return Asked(dated(response, clock.now()), durations.answered(took_ms), took_ms)

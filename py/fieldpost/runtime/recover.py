@@ -1,0 +1,40 @@
+"""What a drainer that is gone left behind."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fieldpost.engine.machine import Orphaned, step
+from fieldpost.engine.transitions import State
+from fieldpost.ports import Leadership, Put
+
+from .committer import Write
+
+if TYPE_CHECKING:
+    from .driver import Driver
+
+_PAGE = 200
+
+
+async def recover(driver: Driver, leadership: Leadership) -> None:
+    """Rows that a drainer left ``in_progress``: it held the lock we hold now, so it is gone, or so
+    frozen that the lock was taken from it. Where the intent is durable a byte may have left.
+
+    With a ``strong`` destination even a frozen drainer's late bytes have no second effect; with
+    others its lease must run out first.
+    """
+    store, now = driver.host.store, driver.host.clock.now()
+    strong = driver.destination.declaration.guarantee == "strong"
+    cursor: int | None = None
+    while True:
+        page = await store.page([State.IN_PROGRESS], limit=_PAGE, cursor=cursor, parts=("intent",))
+        writes = []
+        for row in page.rows:
+            alive = (row.item.lease_until or 0) > now and leadership.stolen and not strong
+            if not alive:
+                item = step(row.item, Orphaned("intent" in row.parts), now)
+                writes.append(Write(Put(item), was=row.item.state))
+        await driver.commit_each(writes)
+        if page.next is None:
+            return
+        cursor = page.next
