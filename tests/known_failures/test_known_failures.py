@@ -6,6 +6,7 @@
 06  tests/contract/test_sqlite_shared.py::test_two_stores_on_one_file
 06  tests/processes/test_killed.py::test_killed_workers_lose_and_double_nothing
 08  tests/runtime/test_dying.py::test_cut_at_every_place
+09  tests/runtime/test_order.py::test_the_whole_queue_does_not_stall_behind_one_bad_head_item
 12  tests/contract/test_sqlite.py::test_a_newer_schema_is_not_touched
 12  tests/contract/test_sqlite.py::test_columns_and_tables_of_a_later_version_stay
 12  e2e/test_bad_input.py::test_storage_held_by_another_tab_is_waited_for
@@ -17,10 +18,11 @@
 17  e2e/test_tabs.py::test_it_is_replaced_and_when_thawed_changes_nothing
 18  e2e/test_durability.py::test_every_write_of_page_and_engine_asks_for_strict_durability
 18  e2e/test_durability.py::test_saved_is_said_only_after_the_transaction_has_completed
+20  tests/runtime/test_order.py::test_a_temporary_id_is_replaced_durably
 25  e2e/test_bad_input.py::test_a_full_storage_is_said_and_saving_works_once_there_is_room
 28  tests/runtime/test_delivery.py::test_no_classified_answer_is_unknown_and_the_same_bytes_go_again
 
-Not here: 09, 20, 22, 23 (with order and lanes), 19, 27 (with orders and destinations), 24.
+Not here: 22, 23 (with lanes), 19, 27 (with orders and destinations), 24.
 """
 
 from __future__ import annotations
