@@ -202,7 +202,7 @@ async def test_a_child_waits_for_all_its_parents_and_knows_their_remote_ids() ->
     one, two = [await enqueue(world, n) for n in range(2)]
     payload = {
         "summary": "child",
-        "systemInfo": {"of": {"$ref": one.id}, "list": [{"$ref": two.id}, {"$ref": OTHER}]},
+        "refs": {"of": {"$ref": one.id}, "list": [{"$ref": two.id}, {"$ref": OTHER}]},
     }
     child = await world.queue.enqueue("ticket", payload, depends_on=[one.id, two.id])
     assert child.state is State.BLOCKED
@@ -210,7 +210,7 @@ async def test_a_child_waits_for_all_its_parents_and_knows_their_remote_ids() ->
     await world.settle()
     assert world.gateway.inbox == [one.id, two.id, child.id]
     sent = world.gateway.ledger[child.send_id]["payload"]
-    assert sent["systemInfo"] == {"of": "FP-000001", "list": ["FP-000002", {"$ref": OTHER}]}
+    assert sent["refs"] == {"of": "FP-000001", "list": ["FP-000002", {"$ref": OTHER}]}
     assert (await world.queue.detail(child.id))["payload"] == payload, "the payload is immutable"
 
 
@@ -219,7 +219,7 @@ async def test_a_temporary_id_is_replaced_durably() -> None:
     remote id, and an answer lost brings the same bytes again."""
     world = World()
     parent = await enqueue(world, "parent")
-    payload = {"summary": "child", "systemInfo": {"$ref": parent.id}}
+    payload = {"summary": "child", "refs": {"$ref": parent.id}}
     child = await world.queue.enqueue("ticket", payload, depends_on=[parent.id])
     world.gateway.faults = [lambda g, r, route: route(), answers(503)]
     await world.queue.sync()
@@ -232,18 +232,18 @@ async def test_a_temporary_id_is_replaced_durably() -> None:
     world.restart()
     await world.settle()
     assert world.gateway.inbox == [parent.id, child.id]
-    assert world.gateway.ledger[child.send_id]["payload"]["systemInfo"] == "FP-000001"
+    assert world.gateway.ledger[child.send_id]["payload"]["refs"] == "FP-000001"
 
 
 async def test_a_parent_that_is_sent_already_blocks_nobody() -> None:
     world = World()
     parent = await enqueue(world, "parent")
     await world.settle()
-    payload = {"summary": "child", "systemInfo": {"$ref": parent.id}}
+    payload = {"summary": "child", "refs": {"$ref": parent.id}}
     child = await world.queue.enqueue("ticket", payload, depends_on=[parent.id])
     assert child.state is State.PENDING
     await world.settle()
-    assert world.gateway.ledger[child.send_id]["payload"]["systemInfo"] == "FP-000001"
+    assert world.gateway.ledger[child.send_id]["payload"]["refs"] == "FP-000001"
 
 
 async def test_what_a_child_may_name() -> None:
@@ -458,12 +458,12 @@ async def test_a_rescue_file_carries_order_and_what_is_known_of_parents() -> Non
     here.link.set(False)
     first = await enqueue(here, 1, entity="e")
     second = await enqueue(here, 2, entity="e")
-    payload = {"summary": "child", "systemInfo": [{"$ref": sent.id}, {"$ref": second.id}]}
+    payload = {"summary": "child", "refs": [{"$ref": sent.id}, {"$ref": second.id}]}
     options: dict[str, Any] = {"depends_on": [sent.id, second.id]}
     child = await here.queue.enqueue("ticket", payload, **options)
     await here.queue.rescue_out("a passphrase")
     assert await there.queue.rescue_in("a passphrase", "a passphrase") == {"added": 3, "known": 0}
     await there.settle()
     assert there.gateway.inbox == [first.id, second.id, child.id]
-    arrived = there.gateway.ledger[child.send_id]["payload"]["systemInfo"]
+    arrived = there.gateway.ledger[child.send_id]["payload"]["refs"]
     assert arrived == ["FP-000001", "FP-000002"]
