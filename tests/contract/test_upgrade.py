@@ -17,6 +17,7 @@ from fieldpost.engine.errors import DatabaseError, DuplicateItem, SchemaTooNew
 from fieldpost.engine.model import PARTS
 from fieldpost.engine.transitions import State
 from fieldpost.hosts.cpython.keyring import KeyRing
+from fieldpost.ports import Commit
 from fieldpost.stores import sqlite_schema, sqlite_upgrade
 from fieldpost.stores.sqlite import SqliteStore
 from fieldpost.testing.fakes import FakeClock, FakeGateway, SeededEntropy
