@@ -34,6 +34,7 @@ from fieldpost.ports import (
 
 from . import lane as lanes
 from .committer import Change, Committer, Write
+from .device import device_token
 from .lane import LaneState
 from .parts import send_parts
 from .receipts import collect_receipts
@@ -173,6 +174,10 @@ class Driver:
 
     async def _contact(self, state: LaneState) -> LaneState:
         """Ask a lane that is not proven open before its items risk becoming ``unknown``."""
+        if state.contact == "signed_out":  # the person may have signed in in another tab
+            token = await device_token(self.host.store)
+            if token is not None:
+                self.destination.sign_in(token)
         try:
             response = await self.host.transport.send(self.destination.probe())
         except NoAnswer as failure:
