@@ -169,6 +169,10 @@ class SimLoop(asyncio.BaseEventLoop):
         self._runnable += place.shelf
         place.shelf = []
 
+    def forget_steps(self) -> None:
+        """What `after_steps` was to do is not done."""
+        self._at_step.clear()
+
     def errors(self) -> list[BaseException]:
         """What ended tasks raised since the last call."""
         ended = [task for task in self._tasks if task.done()]

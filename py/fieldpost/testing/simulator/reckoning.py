@@ -88,6 +88,7 @@ async def calm(world: World) -> None:
 
 
 def end_faults(world: World) -> None:
+    world.loop.forget_steps()
     weather = world.network.weather
     weather.chance, weather.portal, weather.kinds = 0.0, False, FAULTS
     weather.latency = Weather().latency

@@ -244,7 +244,11 @@ class World:
         self.network.weather.online = online
         self.say(None, "online" if online else "offline")
         for tab in self.tabs:
-            self.loop.in_place(tab.place, tab.link.set, online)
+            # What it finds when it comes to it: events of one kind do not overtake each other.
+            self.loop.in_place(tab.place, self._tell_link, tab)
+
+    def _tell_link(self, tab: Tab) -> None:
+        tab.link.set(self.network.weather.online)
 
     def jump(self, ms: int) -> None:
         """The device's wall clock is set."""
