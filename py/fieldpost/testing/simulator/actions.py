@@ -75,6 +75,12 @@ def _burst(world: World, tab: Tab) -> None:
         act(world, tab, "enqueue", lambda: enqueue(world, tab))
 
 
+def _person_twice(world: World, tab: Tab) -> None:
+    """The same item in two tabs, or by two clicks: one of them comes too late."""
+    names = ("cancel", "cancel", "restore", "retry")
+    person(world, tab, names[int(world.rng.random() * 4)], beside=world.awake() or tab)
+
+
 def _nature(world: World) -> str:
     chance = world.rng.random()
     return POISON if chance < 0.1 else REFUSED if chance < 0.16 else ""
@@ -234,6 +240,7 @@ ACTIONS: dict[str, Action] = {
     "retry": Action(2, _in_a_tab(lambda w, t: person(w, t, "retry"))),
     "discard": Action(1, _in_a_tab(lambda w, t: person(w, t, "discard"))),
     "restore": Action(2, _in_a_tab(lambda w, t: person(w, t, "restore"))),
+    "person twice": Action(3, _in_a_tab(_person_twice)),
     "sync": Action(3, _in_a_tab(_sync)),
     "pause": Action(1, _in_a_tab(_pause)),
     "resume": Action(2, _in_a_tab(_resume)),
@@ -244,7 +251,7 @@ ACTIONS: dict[str, Action] = {
     "freeze": Action(4, _simple(_freeze)),
     "courier": Action(2, _courier),
     "power loss": Action(2, _simple(_power)),
-    "clock jump": Action(2, _simple(_jump)),
+    "clock jump": Action(3, _simple(_jump)),
     "storage fails": Action(3, _simple(_disk_fails_next)),
     "storage flaky": Action(1, _simple(_disk_flaky)),
     "storage full": Action(1, _simple(_disk_full)),

@@ -60,7 +60,7 @@ class Disk:
     #: is visible; then `power_loss` loses what was acknowledged in the last moments.
     acknowledges = "complete"
     #: Seconds between visible and durable where that makes a difference.
-    flush_s = 0.5
+    flush_s = 5.0
 
     def __init__(
         self, loop: SimLoop, rng: random.Random, trace: Trace, memory: MemoryStore

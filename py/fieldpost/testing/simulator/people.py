@@ -91,20 +91,23 @@ def new_id(tab: Tab) -> str:
     return tab.queue._host.entropy.uuid7(tab.clock.now())
 
 
-def person(world: World, tab: Tab, act_name: str) -> None:
-    """cancel, retry, discard or restore of some item for which the app offers it."""
+def person(world: World, tab: Tab, act_name: str, *, beside: Tab | None = None) -> None:
+    """cancel, retry, discard or restore of some item for which the app offers it; ``beside``: in
+    this tab too, at the same moment."""
     rows = [row.item for row in world.disk.state.rows.values()]
     offered = [item for item in rows if act_name in views.acts(item)]
     if not offered:
         return
     item = offered[int(world.rng.random() * len(offered))]
 
-    async def doing() -> None:
+    async def doing(where: Tab) -> None:
         if act_name in ("cancel", "discard"):
             world.expected.by_hand.add(item.id)  # also when nobody lives to see it done
-        await getattr(tab.queue, act_name)(item.id)
+        await getattr(where.queue, act_name)(item.id)
 
-    act(world, tab, f"person: {act_name}", doing)
+    act(world, tab, f"person: {act_name}", lambda: doing(tab))
+    if beside is not None:
+        act(world, beside, f"person: {act_name}", lambda: doing(beside))
 
 
 def sign_in(world: World, tab: Tab) -> None:
