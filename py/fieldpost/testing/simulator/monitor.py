@@ -99,6 +99,8 @@ class Monitor:
             old = self._before[item.id]
             self._changed(place, put.item.revision, old, item)
             self._before[item.id] = item
+        for id_ in getattr(commit, "drop", ()):
+            self._removed(id_)
         self._sealed([item.id for item in done.items])
         self._books()
         self._journal()
@@ -151,6 +153,17 @@ class Monitor:
         for item_id, count in self.gateway.effects.items():
             if count > 1:
                 self._violated("one-effect", f"{_short(item_id)} took effect {count} times")
+
+    def _removed(self, item_id: str) -> None:
+        """Retention takes rows out for good; never one that is still to be delivered."""
+        item = self.rows.get(item_id)
+        if item is None or item_id in self.disk.state.rows:
+            return
+        if item.state in OPEN_STATES:
+            self._violated("conservation", f"{_short(item_id)} was removed while {item.state}")
+        self.saved.discard(item_id)
+        self._states[item.state] -= 1
+        del self.rows[item_id]
 
     # --- one row's change ------------------------------------------------------------------------
 
