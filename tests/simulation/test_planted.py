@@ -20,6 +20,7 @@ def test_a_planted_bug_is_found_within_200_seeds(bug: str) -> None:
                 break
     assert found is not None, f"no world of {SEEDS_MAX} showed it"
     assert found.invariant in INVARIANTS
+    assert found.invariant != "no-crash", f"the plant does not fit the code: {found.text}"
     print(f"{bug}: seed {seed}, step {found.step}: {found.invariant}, {found.text}")
 
 
