@@ -1,5 +1,5 @@
-"""Fourteen bugs that systems of this kind have had (REQUIREMENTS part 4), each put into the real code
-by a context manager. The simulator has to find each of them within 200 seeds."""
+"""Fourteen bugs that systems of this kind have had (REQUIREMENTS part 4), each put into the real
+code by a context manager. The simulator has to find each of them within 200 seeds."""
 
 from __future__ import annotations
 
