@@ -14,6 +14,7 @@ from fieldpost.engine.errors import InvalidItem
 from fieldpost.ports import NoAnswer
 
 from .committer import Change
+from .device import device_token
 from .lane import ACTIONS, WORD, LaneState
 
 if TYPE_CHECKING:
@@ -28,6 +29,10 @@ async def make_contact(driver: Driver, state: LaneState) -> LaneState:
     """Ask a lane that is not proven open. Where its breaker is not closed this is a probe, durable
     with its deadline before it leaves: one that never returns has failed."""
     host = driver.host
+    if state.contact == "signed_out":  # the person may have signed in in another tab
+        token = await device_token(host.store)
+        if token is not None:
+            driver.destination.sign_in(token)
     if (asked := state.probing(host.clock.now())) != state:
         state = asked
         await driver.keep_lane(state)

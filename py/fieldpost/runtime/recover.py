@@ -28,6 +28,8 @@ async def recover(driver: Driver, leadership: Leadership) -> None:
     cursor: int | None = None
     while True:
         page = await store.page([State.IN_PROGRESS], limit=_PAGE, cursor=cursor, parts=("intent",))
+        if leadership.lost:
+            return  # granted while this context was frozen, and taken: these are another's now
         writes = []
         for row in page.rows:
             alive = (row.item.lease_until or 0) > now and leadership.stolen and not strong

@@ -1,0 +1,144 @@
+"""What people and pages do in a world: capture, attach, enqueue, take back, retry, sign in."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from fieldpost.engine.errors import QueueError
+from fieldpost.engine.limits import PART_BYTES
+from fieldpost.engine.model import Capture
+from fieldpost.engine.transitions import State
+from fieldpost.ports import Manifest
+from fieldpost.runtime import views
+
+from .gateway import POISON, REFUSED
+from .loop import now
+from .world import MARKER, Tab, World
+
+_SEVERITIES = ("low", "medium", "high", "critical")
+
+
+def act(world: World, tab: Tab, name: str, work: Callable[[], Awaitable[object]]) -> None:
+    """Begin ``work`` in the tab; an error of the queue is shown to the person, who goes on."""
+
+    async def doing() -> None:
+        try:
+            await work()
+        except QueueError as error:
+            world.say(tab.place, f"{name} refused", error.code)
+
+    world.say(tab.place, name)
+    world.loop.spawn(tab.place, doing())
+
+
+def payload(world: World, item_id: str, nature: str = "") -> dict[str, Any]:
+    """A ticket; ``nature``: `POISON`, `REFUSED` or nothing special."""
+    severity = _SEVERITIES[int(world.rng.random() * len(_SEVERITIES))]
+    if nature == POISON:
+        world.expected.poison.add(item_id)
+    elif nature == REFUSED:
+        world.expected.refused.add(item_id)
+    summary = f"{MARKER} {nature} {item_id[-6:]}".replace("  ", " ")
+    return {"summary": summary, "severity": severity, "user": {"name": f"{MARKER} Beeblebrox"}}
+
+
+async def capture(world: World, tab: Tab, *, parts: int = 0, nature: str = "") -> str:
+    """What the page does at Save, without the engine: files, then the capture, then "Saved"."""
+    item_id = new_id(tab)
+    files = [await attach(tab, parts)] if parts else []
+    data = {"kind": "ticket", "payload": payload(world, item_id, nature), "attachments": files}
+    world.monitor.saving(item_id)
+    await tab.store.capture(Capture(item_id, tab.clock.now(), json.dumps(data).encode()))
+    world.monitor.acknowledged(item_id)
+    world.say(tab.place, "saved", f"…{item_id[-4:]}{f' with {parts} parts' if parts else ''}")
+    tab.queue.nudge()
+    return item_id
+
+
+async def enqueue(world: World, tab: Tab, *, nature: str = "", parts: int = 0, **more: Any) -> str:
+    """The API's way in."""
+    item_id = str(more.pop("id", None) or new_id(tab))
+    if parts:
+        more["attachments"] = [await attach(tab, parts)]
+    world.monitor.saving(item_id)
+    item = await tab.queue.enqueue("ticket", payload(world, item_id, nature), id=item_id, **more)
+    world.monitor.acknowledged(item.id)
+    world.say(tab.place, "saved", f"…{item_id[-4:]}")
+    return item_id
+
+
+async def attach(tab: Tab, parts: int) -> dict[str, Any]:
+    """Parts and manifest. Bytes are not what this is about: the parts are short, and called 1 MiB
+    each."""
+    attachment_id = new_id(tab)
+    size, digests = (parts - 1) * PART_BYTES + 7, []
+    for n in range(1, parts + 1):
+        data = f"{MARKER} {attachment_id} {n}".encode()
+        await tab.store.put_part(attachment_id, n, data)
+        digests.append(base64.b64encode(hashlib.sha256(data).digest()).decode())
+    manifest = Manifest(
+        attachment_id, f"{MARKER}.jpg", "image/jpeg", size, tuple(digests), tab.clock.now()
+    )
+    await tab.store.put_manifest(manifest)
+    return {"id": attachment_id, "size": size, "parts": parts}
+
+
+def new_id(tab: Tab) -> str:
+    return tab.queue._host.entropy.uuid7(tab.clock.now())
+
+
+def person(world: World, tab: Tab, act_name: str, *, beside: Tab | None = None) -> None:
+    """cancel, retry, discard or restore of some item for which the app offers it; ``beside``: in
+    this tab too, at the same moment."""
+    rows = [row.item for row in world.disk.state.rows.values()]
+    offered = [item for item in rows if act_name in views.acts(item)]
+    if not offered:
+        return
+    item = offered[int(world.rng.random() * len(offered))]
+
+    async def doing(where: Tab) -> None:
+        if act_name in ("cancel", "discard"):
+            world.expected.by_hand.add(item.id)  # also when nobody lives to see it done
+        await getattr(where.queue, act_name)(item.id)
+
+    act(world, tab, f"person: {act_name}", lambda: doing(tab))
+    if beside is not None:
+        act(world, beside, f"person: {act_name}", lambda: doing(beside))
+
+
+def sign_in(world: World, tab: Tab) -> None:
+    """The person enters the token that is valid now, in one tab."""
+    token = world.gateway.token
+    if token is not None:
+        act(world, tab, "sign in", lambda: tab.queue.sign_in(token))
+
+
+def lose_blob(world: World) -> None:
+    """The device loses a part of a file that is still to be sent (eviction, a bad sector)."""
+    rows = [row.item for row in world.disk.state.rows.values()]
+    waiting = [item for item in rows if item.is_open and item.attachments]
+    if waiting:
+        item = waiting[int(world.rng.random() * len(waiting))]
+        parts = world.disk.state.parts.get(item.attachments[0].id, {})
+        if parts:
+            lost = max(parts)
+            del parts[lost]
+            world.expected.broken.add(item.id)
+            world.say(None, "blob lost", f"…{item.id[-4:]} part {lost}")
+
+
+def revive_failed(world: World, tab: Tab) -> None:
+    """A person looks at the dead letters that are nobody's fault and retries them."""
+    rows = [row.item for row in world.disk.state.rows.values()]
+    special = world.expected.poison | world.expected.refused | world.expected.broken
+    for item in rows:
+        if item.state is State.FAILED and item.id not in special:
+            act(world, tab, "person: retry", lambda id_=item.id: tab.queue.retry(id_))  # type: ignore[misc]
+
+
+def counters(world: World) -> dict[str, int]:
+    return now(world.disk.memory.counters())

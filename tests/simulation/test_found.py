@@ -1,0 +1,79 @@
+"""What seeds of the simulator have found in the product, each as a test of its own."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from tests.runtime.worlds import World
+
+from fieldpost.engine.transitions import State
+from fieldpost.ports import Commit, Request, Response
+from fieldpost.runtime.device import TOKEN
+from fieldpost.testing.fakes import FakeGateway
+from fieldpost.testing.simulator.gateway import problem
+
+
+@dataclass(slots=True)
+class Paired(FakeGateway):
+    """Takes one token only."""
+
+    token: str = "new"
+
+    async def send(self, request: Request) -> Response:
+        known = request.headers.get("Authorization") == f"Bearer {self.token}"
+        if "/operations" in request.url and not known:
+            return problem(401, "UNAUTHORISED")
+        return await FakeGateway.send(self, request)
+
+
+async def test_a_tab_takes_up_the_token_that_another_tab_was_given() -> None:
+    """Seed 2: only the tab in which the person signed in could deliver; after it was closed,
+    nobody did until a reload."""
+    world = World(gateway=Paired())
+    item = await world.queue.enqueue("ticket", {"summary": "Pump 3 leaks"})
+    await world.queue.sync()
+    assert (await world.queue.status())["connection"] == "signed_out"
+    await world.store.commit(Commit(side={TOKEN: json.dumps("new")}))  # the other tab's sign_in
+    await world.queue.sync()
+    assert (await world.queue.get(item.id)).state is State.COMPLETED
+
+
+@dataclass(slots=True)
+class Robbed:
+    """The drain lock as a context finds it that was granted it while frozen, and robbed of it."""
+
+    stolen: bool = False
+    lost: bool = True
+
+    def beat(self) -> None: ...
+
+
+async def test_who_lost_the_lock_before_waking_up_takes_nothing_from_the_drainer() -> None:
+    """Seed 667: a tab frozen while it waited for the lock got it, lost it to a thief, woke up and
+    took the thief's rows for left behind, while they were being sent."""
+    world = World()
+    item = await world.queue.enqueue("ticket", {"summary": "Pump 3 leaks"})
+    seen: list[State] = []
+
+    async def other_tab_wakes_up() -> None:
+        driver = world.open("second")._driver
+        await driver._drain(Robbed(), ask_now=False, by_hand=False)
+        seen.append((await world.queue.get(item.id)).state)
+
+    send = world.gateway.send
+
+    class Sending:
+        store = world.store
+
+        async def send(self, request: Request) -> Response:
+            if request.method == "POST" and not seen:
+                await other_tab_wakes_up()
+            return await send(request)
+
+        send_part = world.gateway.send_part
+
+    object.__setattr__(world.queue._driver.host, "transport", Sending())
+    await world.queue.sync()
+    assert seen == [State.IN_PROGRESS]
+    assert (await world.queue.get(item.id)).state is State.COMPLETED
