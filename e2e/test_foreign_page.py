@@ -70,8 +70,10 @@ def test_ten_lines_deliver_to_a_gateway_that_knows_their_origin(
     assert said_by(page, host) == "0 sent, 1 waiting. The server is not answering."
     gateway.more = ("--allow-origin", host.origin)
     gateway.start()
+    index = host.folder / "index.html"  # the same again within a minute would be the same item
+    index.write_text(index.read_text().replace("Pump 3", "Pump 4"))
     assert said_by(page, host) == "2 sent, 0 waiting."
-    assert gateway.inbox() == ["Pump 3 leaks", "Pump 3 leaks"]
+    assert sorted(gateway.inbox()) == ["Pump 3 leaks", "Pump 4 leaks"]
 
 
 @pytest.mark.full

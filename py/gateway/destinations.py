@@ -65,6 +65,7 @@ class Inbox:
       captured_at INTEGER NOT NULL, arrived_at INTEGER NOT NULL,
       kid TEXT NOT NULL, head BLOB NOT NULL, body_kid TEXT NOT NULL, body BLOB NOT NULL
     );
+    CREATE INDEX IF NOT EXISTS arrivals_logs ON arrivals (number) WHERE kind = 'log';
     """
 
     def __init__(self, cipher: Cipher) -> None:

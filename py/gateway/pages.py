@@ -70,15 +70,21 @@ class Pages:
         text = request.query_params.get("before", "")
         before = int(text) if text.isdecimal() and len(text) < 16 else 2**53
 
-        def job(tx: sqlite3.Connection) -> tuple[list[Arrival], int]:
-            query = _SELECT + "WHERE number < ? ORDER BY number DESC LIMIT ?"
+        # What devices log of themselves is nobody's work: it has a list of its own.
+        of_logs = request.query_params.get("kind") == "log"
+
+        def job(tx: sqlite3.Connection) -> tuple[list[Arrival], int, int]:
+            which = "kind = 'log'" if of_logs else "kind <> 'log'"
+            query = f"{_SELECT} WHERE {which} AND number < ? ORDER BY number DESC LIMIT ?"
             rows = tx.execute(query, (before, PAGE_ROWS + 1)).fetchall()
             (total,) = tx.execute("SELECT coalesce(max(number), 0) FROM arrivals").fetchone()
-            return [self._arrival(tx, row) for row in rows], total
+            (logs,) = tx.execute("SELECT count(*) FROM arrivals WHERE kind = 'log'").fetchone()
+            return [self._arrival(tx, row) for row in rows], total - logs, logs
 
-        arrivals, total = await self._gateway.database.read(job)
+        arrivals, total, logs = await self._gateway.database.read(job)
         more = arrivals[PAGE_ROWS - 1].number if len(arrivals) > PAGE_ROWS else None
-        page = templates.inbox(arrivals[:PAGE_ROWS], total, more, first=before == 2**53)
+        shown = templates.Shown(total, logs, more, first=before == 2**53, of_logs=of_logs)
+        page = templates.inbox(arrivals[:PAGE_ROWS], shown)
         return HTMLResponse(page, headers=_HEADERS)
 
     async def detail(self, request: Request) -> Response:

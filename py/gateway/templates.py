@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -50,21 +51,40 @@ def page(title: str, body: str, *, root: str) -> str:
 """
 
 
-def inbox(arrivals: Sequence[Arrival], total: int, more: int | None, *, first: bool) -> str:
-    """The list, newest first. ``more``: the number the next page goes on below."""
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Of the list: how many arrived (``total``, without the ``logs`` of devices), the number the
+    next page goes on below, whether this is the first page, and whether it is of logs."""
+
+    total: int
+    logs: int
+    more: int | None
+    first: bool = True
+    of_logs: bool = False
+
+
+def inbox(arrivals: Sequence[Arrival], shown: Shown) -> str:
+    """The list, newest first."""
+    title, query = ("Logs", "?kind=log") if shown.of_logs else ("Inbox", "")
+    links = [f'<a href="inbox{query}">Newest</a>'] if not shown.first else []
+    if shown.more is not None:
+        below = f"{query}{'&' if query else '?'}before={shown.more}"
+        links.append(f'<a href="inbox{text(below)}" rel="next">Older</a>')
+    if shown.of_logs:
+        links.append('<a href="inbox">Inbox</a>')
+    elif shown.logs:
+        links.append(f'<a href="inbox?kind=log">Logs of devices ({shown.logs})</a>')
+    pager = f'<nav class="pager" aria-label="Pages">{" ".join(links)}</nav>' if links else ""
     if not arrivals:
         body = (
-            '<h1>Inbox</h1><div class="empty"><p>Nothing has arrived yet.</p>'
-            "<p>What devices deliver appears here.</p></div>"
+            f'<h1>{title}</h1><div class="empty"><p>Nothing has arrived yet.</p>'
+            f"<p>What devices deliver appears here.</p></div>{pager}"
         )
-        return page("Inbox", body, root="")
+        return page(title, body, root="")
     rows = "\n".join(_row(each) for each in arrivals)
-    links = ['<a href="inbox">Newest</a>'] if not first else []
-    if more is not None:
-        links.append(f'<a href="inbox?before={more}" rel="next">Older</a>')
-    pager = f'<nav class="pager" aria-label="Pages">{" ".join(links)}</nav>' if links else ""
+    total = shown.logs if shown.of_logs else shown.total
     count = f"{total} arrived" if total != 1 else "1 arrived"
-    body = f"""<div class="title"><h1>Inbox</h1><p class="quiet">{count}</p></div>
+    body = f"""<div class="title"><h1>{title}</h1><p class="quiet">{count}</p></div>
 <table>
 <thead><tr><th scope="col">Number</th><th scope="col">Summary</th><th scope="col">Severity</th>
 <th scope="col">Requester</th><th scope="col">Arrived</th><th scope="col">Files</th></tr></thead>
@@ -73,7 +93,7 @@ def inbox(arrivals: Sequence[Arrival], total: int, more: int | None, *, first: b
 </tbody>
 </table>
 {pager}"""
-    return page("Inbox", body, root="")
+    return page(title, body, root="")
 
 
 def _row(each: Arrival) -> str:

@@ -37,6 +37,24 @@ async def test_the_list_shows_what_arrived_newest_first(client: httpx.AsyncClien
         assert text in page
 
 
+async def test_logs_of_devices_have_a_list_of_their_own(client: httpx.AsyncClient) -> None:
+    entry = {
+        "level": "warn",
+        "message": "The breaker opened",
+        "component": "fieldpost",
+        "timestamp": 1_750_000_000_000,
+    }
+    await post(client, operation(entry, kind="log"), operation())
+    page = (await client.get("/inbox")).text
+    assert "The breaker opened" not in page
+    assert "Pump 3 leaks" in page
+    assert "1 arrived" in page
+    assert "Logs of devices (1)" in page
+    logs = (await client.get("/inbox?kind=log")).text
+    assert "The breaker opened" in logs
+    assert "Pump 3 leaks" not in logs
+
+
 async def test_html_is_escaped_everywhere(client: httpx.AsyncClient) -> None:
     payload = {
         "summary": NASTY,
