@@ -7,7 +7,7 @@ STRATEGIES = (
     ("fifo", "Oldest first", "In the order it was saved, whatever its priority."),
     ("lifo", "Newest first", "What was just saved goes first; older work follows."),
     ("weighted", "A fair mix", "Important work more often, with the rest in between."),
-    ("adaptive", "As it fits", "Weighs priority and age by how much waits and how sending goes."),
+    ("adaptive", "As it fits", "Weighs priority and age by how well and how fast sending goes."),
 )
 SYNCS = (
     ("immediate", "At once", "Each item goes as soon as there is a network."),

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fieldpost.engine import breaker as breakers
-from fieldpost.engine.batching import Size, band, flush_at, key
+from fieldpost.engine.batching import Size, band, flush_at
 from fieldpost.engine.budget import BURST, PER_SECOND, RATIO, Budget
 from fieldpost.engine.health import URGENT, Figures, Health, admitted, health, reaction
 from fieldpost.engine.limits import BATCH_ITEMS_MAX
@@ -81,8 +81,6 @@ def test_percentile_is_the_smallest_value_that_covers_the_share(
 
 def test_bands_and_keys() -> None:
     assert [band(p) for p in range(1, 11)] == [1, 1, 1, 2, 2, 2, 3, 3, 3, 4]
-    assert key("gateway", "create", 8) == key("gateway", "create", 9)
-    assert key("gateway", "create", 8) != key("gateway", "update", 8)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from fieldpost.engine.batching import band
 from fieldpost.engine.network import (
     BATCH_ITEMS,
     Hints,
@@ -13,7 +14,7 @@ from fieldpost.engine.network import (
     mode,
     quality_of,
 )
-from fieldpost.engine.pacing import Band, band_of, flush_at
+from fieldpost.engine.pacing import Band, flush_at
 from fieldpost.engine.speed import Speed, ms_left
 
 HOUR = 3_600_000
@@ -119,7 +120,7 @@ def test_batches_flush_by_their_rules() -> None:
     def at(*bands: Band) -> int | None:
         return flush_at(bands, size, timeout, now)
 
-    assert [band_of(p) for p in (1, 3, 4, 6, 7, 9, 10)] == [1, 1, 2, 2, 3, 3, 4]
+    assert [band(p) for p in (1, 3, 4, 6, 7, 9, 10)] == [1, 1, 2, 2, 3, 3, 4]
     assert at() is None
     assert at(Band(5, 9, now)) == now + 60_000
     assert at(Band(5, 10, now)) == now

@@ -29,11 +29,6 @@ def band(priority: int) -> int:
     return -(-priority // 3)
 
 
-def key(destination: str, operation: str, priority: int) -> tuple[str, str, int]:
-    """Items with the same key may share a batch."""
-    return destination, operation, band(priority)
-
-
 def flush_at(
     *, count: int, top_priority: int, oldest_at: int, now: int, capacity: int, timeout_ms: int
 ) -> int:

@@ -8,12 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from . import batching
 from .windows import Offset, clock_time
-
-#: Share of the timeout that a priority band waits for others (REQUIREMENTS part 3, "Batching").
-BAND_WAIT = {4: 0.3, 3: 0.6, 2: 1.0, 1: 1.5}
-#: With one of these waiting, half a batch is enough, or a single item.
-HALF_FROM, AT_ONCE_FROM = 8, 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,21 +32,21 @@ class Band:
     since: int
 
 
-def band_of(priority: int) -> int:
-    return -(-priority // 3)
-
-
 def flush_at(bands: Iterable[Band], size: int, timeout_ms: int, now: int) -> int | None:
     """When the first of the bands is to be sent (ms; at most ``now`` = at once); None when nothing
     waits. A band that was made in the future (the clock was set back) does not wait."""
-    return min((_band_flush_at(band, size, timeout_ms, now) for band in bands), default=None)
-
-
-def _band_flush_at(band: Band, size: int, timeout_ms: int, now: int) -> int:
-    enough = (size + 1) // 2 if band.top >= HALF_FROM else size
-    if band.top >= AT_ONCE_FROM or band.count >= enough or band.since > now:
-        return now
-    return band.since + int(timeout_ms * BAND_WAIT[band_of(band.top)])
+    times = (
+        batching.flush_at(
+            count=band.count,
+            top_priority=band.top,
+            oldest_at=band.since,
+            now=now,
+            capacity=size,
+            timeout_ms=timeout_ms,
+        )
+        for band in bands
+    )
+    return min(times, default=None)
 
 
 def maintenance(until: int | None, offset: Offset) -> Held:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from fieldpost.engine import network, pacing, windows
+from fieldpost.engine import batching, network, pacing, windows
 from fieldpost.engine.model import Item
 from fieldpost.engine.network import Hints, Meter
 from fieldpost.engine.pacing import Band, Held
@@ -204,7 +204,7 @@ class Pacing:
             count = sum(key.level == level for key in texts)
             item = heads.get(head)
             priority = priority_of(level)
-            name = pacing.band_of(priority)
+            name = batching.band(priority)
             before = bands.get(name, Band(0, 0, now))
             since = before.since if item is None else min(before.since, item.created_at)
             if item is not None and item.created_at > now:
