@@ -101,6 +101,28 @@ async def test_dead_letters_stay_a_month_and_evidence_until_it_is_acknowledged()
     assert await ids(world) == {evidence.id}
 
 
+async def test_what_others_wait_for_is_kept() -> None:
+    world = World()
+    queue = queue_of(world)
+    problem = json.dumps({"title": "No", "code": "BAD_REQUEST"}).encode()
+    refused = answers(400, problem, content_type="application/problem+json")
+    world.gateway.faults = [refused] * 4
+    parent = await queue.enqueue("ticket", ticket(1))
+    first = await queue.enqueue("ticket", ticket(2), entity="pump")
+    alone = await queue.enqueue("ticket", ticket(3), entity="door")
+    await queue.sync()
+    child = await queue.enqueue("ticket", ticket(4), depends_on=[parent.id])
+    second = await queue.enqueue("ticket", ticket(5), entity="pump")
+    assert (await queue.get(alone.id)).state is State.FAILED
+    await days(world, queue, 60)
+    assert await ids(world) == {parent.id, first.id, child.id, second.id}
+    await queue.discard(first.id)
+    await queue.retry(parent.id)
+    await world.settle()
+    assert (await queue.get(child.id)).state is State.COMPLETED
+    assert (await queue.get(second.id)).state is State.COMPLETED
+
+
 async def test_a_clock_that_jumps_ahead_removes_nothing() -> None:
     """Known failure 11: a year too far, and back; the app is away for a month."""
     world = World()

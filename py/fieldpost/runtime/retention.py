@@ -148,10 +148,23 @@ class Keeper:
         for _ in range(_STEPS_MAX if self._retention.removes(state) else 0):
             page = await self._store.page([state], limit=_AT_ONCE, cursor=cursor)
             due = [row.item for row in page.rows if self._retention.is_due(row.item, now)]
-            removed = await remove(self._committer, due, "retention")
+            removed = await remove(self._committer, await self._unneeded(due), "retention")
             gone += removed
             cursor = page.next
             if cursor is None or not removed:
                 break
         self._places[state] = cursor
         return gone
+
+    async def _unneeded(self, due: Sequence[Item]) -> list[Item]:
+        """Without those that other items wait for: they could never go on, and nobody would see
+        why. A dead letter holds up the later items of its entity, any of these its children."""
+        children = await self._store.lines("parent", [item.id for item in due], 1)
+        entities = list({i.entity for i in due if i.entity and i.state is State.FAILED})
+        lines = await self._store.lines("entity", entities, 2)
+        behind = {e for e, line in zip(entities, lines, strict=True) if len(line) > 1}
+        return [
+            item
+            for item, line in zip(due, children, strict=True)
+            if not line and not (item.state is State.FAILED and item.entity in behind)
+        ]
