@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from e2e.looks import Looks, press_to, shoot, sizes
 from e2e.machines import (
     BOOT_MS,
     Device,
@@ -16,7 +17,6 @@ from e2e.machines import (
     save_ticket,
     wait_ready_offline,
 )
-from e2e.test_people import AXE, CHECK, RULES, SIDEWAYS, SMALL, press_to, shoot, sizes
 from playwright.sync_api import Locator, Page, expect
 
 from fieldpost.testing.faultproxy import FaultProxy
@@ -164,25 +164,11 @@ def prepare(page: Page) -> None:
 def test_both_screens_are_accessible(
     device: Device, picky: Gateway, width: int, scheme: str
 ) -> None:
-    phone = width < 600
-    device.options |= {
-        "viewport": {"width": width, "height": 844 if phone else 900},
-        "color_scheme": scheme,
-        "has_touch": phone,
-        "is_mobile": phone,
-        "device_scale_factor": 2 if phone else 1,
-        "reduced_motion": "reduce",
-    }
-    page = device.open()
-    page.evaluate(AXE.read_text())
-    wrong: list[object] = []
+    looks = Looks(device, width, scheme)
+    page = looks.open()
 
     def look(state: str) -> None:
-        shoot(page, f"{state}-{width}-{scheme}")
-        wrong.extend((state, one) for one in page.evaluate(CHECK, RULES))
-        wrong.extend((state, one) for one in page.evaluate(SIDEWAYS))
-        if phone:
-            wrong.extend((state, one) for one in page.evaluate(SMALL) if not one[3])
+        looks.at(page, state)
 
     open_attention(page)
     expect(page.get_by_text("Nothing needs you")).to_be_visible(timeout=BOOT_MS)
@@ -212,4 +198,4 @@ def test_both_screens_are_accessible(
     look("settings-scheduled")
     page.reload()
     expect(page.get_by_label("Oldest first")).to_be_checked(timeout=BOOT_MS)
-    assert not wrong
+    assert not looks.wrong

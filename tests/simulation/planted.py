@@ -162,7 +162,7 @@ def never_recovered() -> Iterator[None]:
     async def recover(self: Driver, leadership: Any) -> None:
         return None
 
-    with mock.patch.object(Driver, "_recover", recover):
+    with mock.patch.object(driver, "recover", recover):
         yield
 
 

@@ -1,7 +1,7 @@
 """The drain: claim, seal the intent, send, classify, settle, in batches, under the drain lock.
 
 A batch's settlement and the next batch's claim share one commit. Text goes before attachments.
-Whatever interrupts it, the rows tell what may have been sent; `_recover` reads that, the code here
+Whatever interrupts it, the rows tell what may have been sent; `recover` reads that, the code here
 remembers nothing that matters.
 """
 
@@ -149,7 +149,7 @@ class Driver:
 
     async def _drain(self, leadership: Leadership, *, ask_now: bool, by_hand: bool) -> None:
         await self.pacing.begin(by_hand=by_hand)
-        await self._recover(leadership)
+        await recover(self, leadership)
         counters = await self.host.store.counters()
         if counters.get("state:blocked"):
             await finish_left_over(self.host.store, self.committer)
@@ -173,9 +173,6 @@ class Driver:
             await collect_receipts(self, state)
 
     # --- before sending --------------------------------------------------------------------------
-
-    async def _recover(self, leadership: Leadership) -> None:
-        await recover(self, leadership)
 
     async def store_lane(
         self, state: LaneState, contact: Contact, *writes: Write, keep: bool = False
@@ -212,7 +209,7 @@ class Driver:
             state = await listen(self, state)
             going = state.open and self.may_claim and not leadership.lost
             load = self._load(state)
-            rows = await self._next_rows(paced(state, load)) if going else []
+            rows = await self.picker.next_rows(paced(state, load)) if going else []
             now, declared = self.host.clock.now(), self.destination.declaration
             if doubtful := [row for row in rows if must_look_up(row.item, declared, now)]:
                 state, looked = await self._look_up(leadership, state, doubtful)
@@ -238,10 +235,6 @@ class Driver:
                 state, settled = await send_parts(self, leadership, state, claims[0])
             else:
                 state, settled = await self._send_batch(state, claims)
-
-    async def _next_rows(self, state: LaneState) -> list[Stored]:
-        """The next batch: texts together, or one item whose attachments follow."""
-        return await self.picker.next_rows(state)
 
     async def _look_up(
         self, leadership: Leadership, state: LaneState, rows: Sequence[Stored]

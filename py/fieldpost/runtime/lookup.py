@@ -85,7 +85,6 @@ async def _look_up(driver: Driver, row: Stored) -> LookedUpRow:
 def _found(driver: Driver, row: Stored, finding: Finding) -> LookedUpRow:
     host, item = driver.host, row.item
     now, lookup = host.clock.now(), driver.destination.declaration.lookup
-    delay = driver.policy.delay_ms(1, host.entropy.fraction())
     if finding.outcome is not None and finding.outcome.cls not in _LEARNT_NOTHING:
         answered = Answered(finding.outcome, driver.policy, host.entropy.fraction())
         after, said = step(item, answered, now), finding.outcome
@@ -98,8 +97,8 @@ def _found(driver: Driver, row: Stored, finding: Finding) -> LookedUpRow:
         after = step(item, LookedUp(code=OutcomeUnknown.code), now)
     else:
         # The lane's own wait decides when it is asked again, where the lane is at fault.
-        again = None if not finding.contact.ok else now + delay
-        after = step(item, LookedUp(again_at=again if again is not None else now), now)
+        delay = driver.policy.delay_ms(1, host.entropy.fraction()) if finding.contact.ok else 0
+        after = step(item, LookedUp(again_at=now + delay), now)
         return LookedUpRow(Write(Put(after), item.state), finding.contact)
     return LookedUpRow(_write(row, after, now, said), finding.contact)
 
