@@ -27,7 +27,7 @@ WATCH_LOCK = """() => {
       ended.then(() => { DRAINING = false; }, () => { DRAINING = false; });
       return ended;
     };
-    return request.call(this, name, ...rest, name.endsWith(':drain') ? watched : work);
+    return request.call(this, name, ...rest, name.includes(':drain:') ? watched : work);
   };
 }"""
 

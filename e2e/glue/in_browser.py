@@ -107,10 +107,10 @@ async def ports() -> str:
     async def work(leadership: Leadership) -> None:
         leadership.beat()
         led.append(leadership.lost or leadership.stolen)
-        inner = await BrowserTabs(device).lead(work, wait_ms=50, steal_after_ms=60_000)
+        inner = await BrowserTabs(device).lead(work, lane="a", wait_ms=50, steal_after_ms=60_000)
         led.append(inner)
 
-    led.append(await tabs.lead(work, wait_ms=1000, steal_after_ms=60_000))
+    led.append(await tabs.lead(work, lane="a", wait_ms=1000, steal_after_ms=60_000))
     tabs.announce(7)
     box = BrowserRescueBox(device)
     line = json.dumps({"type": "item", "id": "x", "title": "漏水", "attachments": []})

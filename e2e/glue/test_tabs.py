@@ -1,4 +1,4 @@
-"""The drain lock and the channel over two tabs of one profile."""
+"""The lanes' locks and the channel over two tabs of one profile."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
-LEAD = """async ([wait, steal]) => {
-  const held = await (await fieldpostGlue.open("t")).lead(wait, steal);
+LEAD = """async ([wait, steal, lane]) => {
+  const held = await (await fieldpostGlue.open("t")).lead(lane ?? "a", wait, steal);
   if (held) window.held = held;
   return held && { stolen: held.stolen, lost: held.lost };
 }"""
@@ -26,6 +26,7 @@ def test_one_leads_and_hands_over(tabs: tuple[Page, Page]) -> None:
     assert first.evaluate(LEAD, [100, 60_000]) is None  # nor twice in the same context
     first.evaluate("held.release()")
     assert second.evaluate(LEAD, [1000, 60_000]) == {"stolen": False, "lost": False}
+    assert first.evaluate(LEAD, [1000, 60_000, "b"]) == {"stolen": False, "lost": False}
     second.close()  # a tab that goes away leaves no lock behind
     assert first.evaluate(LEAD, [1000, 60_000]) == {"stolen": False, "lost": False}
 
@@ -53,7 +54,7 @@ def test_a_holder_that_beats_is_left_alone(tabs: tuple[Page, Page]) -> None:
 def test_no_silent_fallback_without_web_locks(tabs: tuple[Page, Page]) -> None:
     first, _ = tabs
     first.evaluate("{ Object.defineProperty(navigator, 'locks', { value: undefined }); undefined }")
-    told = first.evaluate("fieldpostGlue.open('t').then((d) => outcome(d.lead(100, 1000)))")
+    told = first.evaluate("fieldpostGlue.open('t').then((d) => outcome(d.lead('a', 100, 1000)))")
     assert told["code"] == "QUEUE_ERROR"
     assert "Web Locks" in told["message"]
 

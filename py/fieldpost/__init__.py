@@ -18,6 +18,7 @@ from .engine.model import Item
 from .engine.retry import PRESETS, RetryPolicy
 from .engine.transitions import State
 from .runtime.queue import Queue
+from .runtime.routes import Lane
 
 _open_queue: Callable[..., Awaitable[Queue]]
 if "_pyodide_core" in sys.modules:  # the one test of where we are
@@ -26,8 +27,9 @@ else:
     from .hosts.cpython.lazy import open_queue as _open_queue
 
 
-async def open(gateway: str = "./", **options: Any) -> Queue:  # noqa: A001 - fieldpost.open reads well
-    """A started queue that delivers to ``gateway``; ``close`` it, or use ``async with``.
+async def open(gateway: str | None = "./", **options: Any) -> Queue:  # noqa: A001 - fieldpost.open reads well
+    """A started queue that delivers to ``gateway``, and by ``lanes`` (`Lane`) to destinations of
+    your own; ``close`` it, or use ``async with``.
 
     In a browser ``gateway`` may be relative to the page, and ``name`` (default ``fieldpost``) names
     the database. On CPython ``path`` names the folder of the store (None: memory). Raises
@@ -43,6 +45,7 @@ __all__ = [
     "PRESETS",
     "Item",
     "Kind",
+    "Lane",
     "Queue",
     "QueueConfig",
     "QueueError",

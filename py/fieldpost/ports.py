@@ -244,12 +244,18 @@ class Link(Protocol):
 
 
 class Tabs(Protocol):
-    """Other contexts of the same store: the drain lock and the "changed" message."""
+    """Other contexts of the same store: a lock for each lane and the "changed" message."""
 
     async def lead(
-        self, work: Callable[[Leadership], Awaitable[None]], *, wait_ms: int, steal_after_ms: int
+        self,
+        work: Callable[[Leadership], Awaitable[None]],
+        *,
+        lane: str,
+        wait_ms: int,
+        steal_after_ms: int,
     ) -> bool:
-        """Run ``work`` while holding the drain lock; False if it was not to be had in ``wait_ms``.
+        """Run ``work`` while holding the lock of a lane; False if it was not to be had in
+        ``wait_ms``.
 
         A holder whose beat stood still for ``steal_after_ms`` of this context's monotonic clock is
         replaced. ``work`` is told through its `Leadership` when it has lost the lock itself."""

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import httpx
@@ -21,7 +22,7 @@ from tests.gateway.wires import client_of
 import fieldpost
 from fieldpost.engine.errors import RescueUnreadable
 from fieldpost.hosts.cpython.open import open_queue
-from fieldpost.ports import Manifest
+from fieldpost.ports import Manifest, Tabs
 from fieldpost.runtime.queue import Queue
 from gateway.gateway import Gateway
 from gateway.settings import Settings
@@ -55,7 +56,9 @@ async def attach(queue: Queue, parts: list[bytes]) -> dict[str, object]:
         await store.put_part(attachment_id, n, data)
     digests = tuple(base64.b64encode(hashlib.sha256(p).digest()).decode() for p in parts)
     size = sum(map(len, parts))
-    await store.put_manifest(Manifest(attachment_id, "a.bin", "application/x", size, digests))
+    at = queue._host.clock.now()  # what nothing refers to yet is kept for a day
+    manifest = Manifest(attachment_id, "a.bin", "application/x", size, digests, at)
+    await store.put_manifest(manifest)
     return {"id": attachment_id, "size": size, "parts": len(parts)}
 
 
@@ -98,7 +101,7 @@ async def test_everything_is_there_again_after_a_restart(
 
 
 async def test_two_processes_share_a_queue_and_one_drains(tmp_path: Path) -> None:
-    """The drain lock is the kernel's: a second opener is told that somebody is draining."""
+    """A lane's lock is the kernel's: a second opener is told that somebody is draining it."""
     path = tmp_path / "queue"
     async with await fieldpost.open(URL, path=path, client=_refusing()) as first:
         held = asyncio.Event()
@@ -108,23 +111,29 @@ async def test_two_processes_share_a_queue_and_one_drains(tmp_path: Path) -> Non
             held.set()
             await free.wait()
 
-        leading = asyncio.create_task(first._host.tabs.lead(work, wait_ms=1, steal_after_ms=1))
+        leading = asyncio.create_task(_lead(first._host.tabs, work))
         await held.wait()
         script = (
             "import asyncio, sys; from pathlib import Path\n"
             "from fieldpost.hosts.cpython.system import FileLockTabs\n"
             "async def work(_): pass\n"
-            "lead = FileLockTabs(Path(sys.argv[1])).lead(work, wait_ms=1, steal_after_ms=1)\n"
+            "tabs = FileLockTabs(Path(sys.argv[1]))\n"
+            "lead = tabs.lead(work, lane=sys.argv[2], wait_ms=1, steal_after_ms=1)\n"
             "print(asyncio.run(lead))"
         )
-        words = [sys.executable, "-c", script, str(path / "drain.lock")]
         environment = {**os.environ, "PYTHONPATH": str(Path(fieldpost.__file__).parents[1])}
-        second = await asyncio.to_thread(
-            subprocess.run, words, capture_output=True, text=True, env=environment, check=True
-        )
-        assert second.stdout.strip() == "False"
+        for lane, led in (("gateway", "False"), ("another", "True")):
+            words = [sys.executable, "-c", script, str(path), lane]
+            second = await asyncio.to_thread(
+                subprocess.run, words, capture_output=True, text=True, env=environment, check=True
+            )
+            assert second.stdout.strip() == led
         free.set()
         assert await leading
+
+
+async def _lead(tabs: Tabs, work: Any) -> bool:
+    return await tabs.lead(work, lane="gateway", wait_ms=1, steal_after_ms=1)
 
 
 def _refusing() -> httpx.AsyncClient:

@@ -45,7 +45,7 @@ def still(**ports: Any) -> World:
 
 async def turn(world: World) -> None:
     """One turn of the loop as its timer starts it: nobody asked, nothing came back."""
-    world.queue._loop._ask_now = False
+    world.queue._loop.lanes[0]._ask_now = False
     await world.queue._loop.turn()
 
 
@@ -273,7 +273,7 @@ async def _recovering(world: World, crasher: Crasher) -> None:
         world.tabs,
     )
     queue = Queue(host, GatewayDestination("https://post.example/", DEVICE), owner="doomed")
-    queue._loop._ask_now = False
+    queue._loop.lanes[0]._ask_now = False
     for _ in range(3):
         await queue._loop.turn()
         world.clock.advance(2 * MINUTE)

@@ -16,6 +16,7 @@ from fieldpost.engine.network import Hints
 from fieldpost.engine.transitions import State
 from fieldpost.ports import Commit, Request, Response
 from fieldpost.runtime.bridge import Bridge
+from fieldpost.runtime.routes import Lane
 from fieldpost.testing.fakes import FakeClock, FakeGateway, answers
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
@@ -235,6 +236,8 @@ async def test_a_screen_reaches_it_through_the_bridge() -> None:
 
 async def test_lanes_pause_one_by_one_or_all_and_other_contexts_heed_it() -> None:
     made = world()
+    made.lanes = [Lane(made.queue._driver.destination, "archive", frozenset({"log"}))]
+    made.queue = made.open()
     await made.queue.pause("elsewhere", "archive")
     first = await add(made)
     assert (await made.queue.sync())["paused"] is None
@@ -294,9 +297,9 @@ async def test_batched_waits_for_others_and_says_so() -> None:
     held = (await made.queue.status())["held"]
     assert held["reason"] == "batched"
     assert held["until"] == TUESDAY_NOON + MINUTE
-    assert await made.queue._loop._delay_ms() == 30_000
+    assert await made.queue._loop.lanes[0]._delay_ms() == 30_000
     made.clock.advance(50_000)
-    assert await made.queue._loop._delay_ms() == 10_000
+    assert await made.queue._loop.lanes[0]._delay_ms() == 10_000
     made.clock.advance(10_000)
     await turn(made)
     assert made.gateway.inbox == [first]
@@ -326,10 +329,10 @@ async def test_a_paused_loop_wakes_when_another_context_resumes() -> None:
     other = made.open("other tab")
     await made.queue.pause()
     await turn(made)
-    made.queue._loop._wake.clear()
+    made.queue._loop.lanes[0]._wake.clear()
     await other.resume()
     made.queue._loop._heard({"type": "changed", "revision": other._committer.revision})
-    assert made.queue._loop._wake.is_set()
+    assert made.queue._loop.lanes[0]._wake.is_set()
     item = await add(made)
     await turn(made)
     assert made.gateway.inbox == [item]

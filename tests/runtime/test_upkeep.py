@@ -444,7 +444,7 @@ async def test_try_now_with_another_context_sending() -> None:
     async def hold(_leadership: Any) -> None:
         await holder.wait()
 
-    lock = asyncio.create_task(world.tabs.lead(hold, wait_ms=0, steal_after_ms=0))
+    lock = asyncio.create_task(world.tabs.lead(hold, lane="gateway", wait_ms=0, steal_after_ms=0))
     await asyncio.sleep(0)
     trying = asyncio.create_task(mine.try_now("ticket", ticket(1)))
     tell = await listening.get()

@@ -12,6 +12,7 @@ from fieldpost.hosts.cpython.keyring import KeyRing
 from fieldpost.ports import Manifest, Store
 from fieldpost.runtime.driver import Host
 from fieldpost.runtime.queue import Queue
+from fieldpost.runtime.routes import Lane
 from fieldpost.stores.memory import MemoryStore
 from fieldpost.testing.fakes import FakeClock, FakeGateway, FakeLink, LocalTabs, SeededEntropy
 from fieldpost.testing.surroundings import FakeSurroundings
@@ -31,6 +32,8 @@ class World:
     entropy: SeededEntropy = field(default_factory=SeededEntropy)
     gateway: FakeGateway = field(default_factory=FakeGateway)
     around: FakeSurroundings = field(default_factory=FakeSurroundings)
+    #: Beside the gateway's own.
+    lanes: list[Lane] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.gateway.store = self.store
@@ -40,7 +43,8 @@ class World:
         ports = (self.store, self.gateway, self.clock, self.entropy, self.link, self.tabs)
         host = Host(*ports, self.around)
         destination = GatewayDestination("https://post.example/", DEVICE)
-        return Queue(host, destination, owner=owner, policy=PRESETS["itsm"])
+        lanes = [Lane(destination), *self.lanes]
+        return Queue(host, lanes, owner=owner, policy=PRESETS["itsm"])
 
     def restart(self) -> None:
         if isinstance(self.store, MemoryStore):

@@ -19,10 +19,10 @@ from fieldpost.engine.model import Item
 from fieldpost.engine.outcome import Class, Outcome
 from fieldpost.engine.transitions import State
 from fieldpost.ports import Response
-from fieldpost.runtime import driver, parts, settle
+from fieldpost.runtime import driver, parts, sending, settle
 from fieldpost.runtime.committer import Change, Committer, Write
 from fieldpost.runtime.driver import Driver
-from fieldpost.runtime.lane import LaneState
+from fieldpost.runtime.sending import Sending
 from fieldpost.stores.memory import MemoryStore
 from fieldpost.stores.memory_state import MemoryState
 from fieldpost.testing.simulator.disk import Disk
@@ -42,7 +42,7 @@ def resend_as_something_else() -> Iterator[None]:
             return replace(taken, intent=fresh), Write(put, was=write.was)
         return taken, write
 
-    with mock.patch.object(driver, "claim", claim):
+    with mock.patch.object(sending, "claim", claim):
         yield
 
 
@@ -109,7 +109,7 @@ def intent_not_stored() -> Iterator[None]:
         taken, write = real(*args)
         return taken, Write(replace(write.put, parts={}), was=write.was)
 
-    with mock.patch.object(driver, "claim", claim):
+    with mock.patch.object(sending, "claim", claim):
         yield
 
 
@@ -117,15 +117,15 @@ def intent_not_stored() -> Iterator[None]:
 def completed_before_the_answer() -> Iterator[None]:
     """The entry is taken out of the queue, then sent (known failure 1)."""
 
-    async def send_batch(self: Driver, state: LaneState, claims: Any) -> Any:
-        request = self.destination.request([c.intent for c in claims], ())
+    async def send_texts(self: Sending, batch: Any) -> Any:
+        driver, claims = self.driver, batch.claims
+        request = driver.destination.request([c.intent for c in claims], ())
         done = Reading(ONLINE, [Outcome(Class.DELIVERED)] * len(claims))
-        state, writes = self.settle_all(state, claims, done)
-        await self.commit_each(writes)
-        await self.host.transport.send(request)
-        return state, []
+        await driver.commit_each(self.settle(claims, done))
+        await driver.host.transport.send(request)
+        return []
 
-    with mock.patch.object(Driver, "_send_batch", send_batch):
+    with mock.patch.object(Sending, "_send_texts", send_texts):
         yield
 
 
@@ -178,7 +178,7 @@ def key_renewed_on_retry() -> Iterator[None]:
             row = replace(row, parts={k: v for k, v in row.parts.items() if k != "intent"})
         return real(row, destination, manifests, owner, now)
 
-    with mock.patch.object(driver, "claim", claim):
+    with mock.patch.object(sending, "claim", claim):
         yield
 
 
@@ -215,8 +215,8 @@ def missing_file_counts_as_sent() -> Iterator[None]:
     """A part that is gone from the device is passed over (known failure 15)."""
     real = parts._send_part
 
-    async def send_part(driver: Driver, state: Any, taken: Any, attachment_id: str, n: int) -> Any:
-        reading, *more = await real(driver, state, taken, attachment_id, n)
+    async def send_part(sending: Sending, taken: Any, attachment_id: str, n: int) -> Any:
+        reading, *more = await real(sending, taken, attachment_id, n)
         if reading.outcomes[0].code == AttachmentUnreadable.code:
             reading = Reading(ONLINE, [Outcome(Class.DELIVERED, acked={attachment_id: n})])
         return reading, *more

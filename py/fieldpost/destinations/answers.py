@@ -74,12 +74,15 @@ def _date_ms(value: str) -> int | None:
         return None
 
 
-def whole_failure(response: Response, answer: dict[str, Any] | None) -> tuple[Contact, Outcome]:
-    """What a failed request says of the lane and of each item in it."""
+def whole_failure(
+    response: Response, answer: dict[str, Any] | None, *, coded: bool = True
+) -> tuple[Contact, Outcome]:
+    """What a failed request says of the lane and of each item in it. ``coded``: the server names a
+    ``code`` when it refuses, so an answer without one is somebody else's."""
     status = response.status
     code = problem(answer, "code")
     text = problem(answer, "detail") or problem(answer, "title") or ""
-    spoken = answer is not None and code is not None
+    spoken = answer is not None and (code is not None or not coded)
     if (
         status == 0
         or status in _REDIRECTS

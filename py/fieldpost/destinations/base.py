@@ -37,6 +37,7 @@ class Declaration:
     ``replay_window_ms``: how long, from the first send, the same bytes with the same key are safe
     to send again; None = for ever. After it an unanswered item is looked up (``lookup``; None: a
     person has to look). ``batch_items``/``batch_bytes``: the most of one request.
+    ``attachments``: files can follow an item; ``kinds``: all that it takes, None: any.
     """
 
     guarantee: Guarantee
@@ -44,6 +45,8 @@ class Declaration:
     batch_items: int
     batch_bytes: int
     lookup: Lookup | None = None
+    attachments: bool = True
+    kinds: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,10 @@ class Finding:
 
 
 class Destination(Protocol):
-    """One remote system. ``lane`` names the queue of items that wait for it."""
+    """One remote system. ``lane`` names the queue of items that wait for it.
+
+    `adapter.Adapter` has what most have in common; docs/adapters.md is the guide.
+    """
 
     @property
     def lane(self) -> str: ...
@@ -123,16 +129,19 @@ class Destination(Protocol):
     def read_part(self, item: Item, attachment: Attachment, n: int, response: Response) -> Reading:
         """As `read`, with exactly one outcome."""
 
-    def probe(self) -> Request: ...
+    def probe(self) -> Request | None:
+        """Asks whether it is there; None where nothing less than an item tells."""
 
     def read_probe(self, response: Response, *, known: bool) -> Contact:
         """``known``: this server has answered as itself before."""
 
-    def receipts(self, after: int) -> Request: ...
+    def receipts(self, after: int) -> Request | None:
+        """Asks for the ends of items that it handed over, after a cursor; None: it never does."""
 
     def read_receipts(self, response: Response) -> tuple[Contact, list[Receipt], int]: ...
 
-    def catalogue(self) -> Request: ...
+    def catalogue(self) -> Request | None:
+        """Asks what it takes; None where it does not say."""
 
     def read_catalogue(self, response: Response) -> str | None:
         """The catalogue as JSON text, None when the answer is not one."""

@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 
 from .duplicates import Duplicates, OutcomeOfDouble
 from .errors import ConfigError
-from .limits import LIMITS, OPEN_ITEMS_MAX, SYNC_EVERY_MS, KindLimit, Limits
+from .limits import LIMITS, OPEN_ITEMS_MAX, REQUESTS_MAX, SYNC_EVERY_MS, KindLimit, Limits
 from .retention import Retention
 from .retry import PRESETS, RetryPolicy
 
@@ -52,6 +52,8 @@ class QueueConfig:
     retention: Retention = field(default_factory=Retention)
     logging: LogConfig = field(default_factory=LogConfig)
     sync_every_ms: int = SYNC_EVERY_MS
+    #: Requests that all lanes together may have under way.
+    requests: int = 8
     durability: Durability = "full"
 
     @classmethod
@@ -289,6 +291,7 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "logging.file_bytes": _integer,
     "logging.files": _integer,
     "sync_every_ms": _integer,
+    "requests": _integer,
     "durability": _one_of(*get_args(Durability)),
 }
 _KIND = r"[a-z][a-z0-9_.:-]{0,63}"
@@ -336,4 +339,6 @@ def _build(values: Mapping[str, Any], wrong: dict[str, str]) -> QueueConfig | No
             wrong[part] = str(error)
     if made["sync_every_ms"] < 100:
         wrong["sync_every_ms"] = "must be at least 100"
+    if not 1 <= made["requests"] <= REQUESTS_MAX:
+        wrong["requests"] = f"must be 1 to {REQUESTS_MAX}"
     return None if wrong else QueueConfig(**made)

@@ -34,6 +34,7 @@ LANE_TEXT = {
     "held": "Sending to this server was stopped by hand.",
     "no_gateway": "There is no server at this address to send to. It stays saved on this device.",
     "paused": "Sending is paused.",
+    "no_lane": "Nothing is set up here that could send it. It stays saved.",
 }
 
 

@@ -28,6 +28,8 @@ OPEN_ITEMS_MAX = 100_000
 
 #: Items per request: REQUIREMENTS part 3 caps a batch at 100.
 BATCH_ITEMS_MAX = 100
+#: Requests of one lane, or of all of them, that may be set to be under way at once.
+REQUESTS_MAX = 100
 #: Bytes of operations in one request; the gateway refuses more than 4 MiB.
 BATCH_BYTES_MAX = 2 * 1024 * 1024
 

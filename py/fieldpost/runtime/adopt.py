@@ -22,6 +22,7 @@ from .duplicates import DoubleWatch
 from .limits import queue_full, room_for
 from .related import check_parents, related
 from .retention import evict, ring_key
+from .routes import Routes
 
 #: The kind of a capture that this version cannot read; its bytes are kept for a later one.
 QUARANTINE = "quarantine"
@@ -38,7 +39,7 @@ class Intake:
         clock: Clock,
         entropy: Entropy,
         kinds: Kinds,
-        lane: str,
+        routes: Routes,
         limits: Limits = LIMITS["default"],
         duplicates: Duplicates = NO_WINDOW,
     ):
@@ -49,7 +50,7 @@ class Intake:
         self._clock = clock
         self._entropy = entropy
         self._kinds = kinds
-        self._lane = lane
+        self._routes = routes
 
     def write(
         self,
@@ -61,7 +62,7 @@ class Intake:
     ) -> Write:
         """A new row for ``data``: {kind, payload, operation?, priority?, title?, owner?,
         unique_key?, not_before?, expires_at?, send_id?, attachments?: [{id, size, parts}], entity?,
-        depends_on?: [id], on_parent_failed?: "block" or "cancel", links?}.
+        depends_on?: [id], on_parent_failed?: "block" or "cancel", links?, lane?}.
 
         Raises `InvalidItem` with the fields that are wrong.
         """
@@ -73,6 +74,9 @@ class Intake:
             limit = f"has {len(body)} bytes; at most {PAYLOAD_BYTES_MAX} are allowed"
             raise InvalidItem(fields={"payload": limit})
         attachments = _attachments(data.get("attachments", ()))
+        lane = self._routes.of(kind, data.get("lane"), loosely=loosely)
+        if attachments and not lane.destination.declaration.attachments:
+            raise InvalidItem(fields={"attachments": f"cannot be sent to {lane.lane}"})
         now = self._clock.now()
         priority = data.get("priority")
         not_before = data.get("not_before")
@@ -83,7 +87,7 @@ class Intake:
             id=item_id,
             kind=kind,
             operation=str(data.get("operation", "create")),
-            lane=self._lane,
+            lane=lane.lane,
             send_id=str(data.get("send_id") or self._entropy.uuid7(now)),
             created_at=at if at is not None else now,
             updated_at=now,
@@ -259,7 +263,7 @@ class Intake:
             id=capture.id,
             kind=QUARANTINE,
             operation="create",
-            lane=self._lane,
+            lane=self._routes.home.lane,
             send_id=self._entropy.uuid7(now),
             created_at=capture.at,
             updated_at=now,

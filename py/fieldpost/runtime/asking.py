@@ -12,11 +12,16 @@ from fieldpost.ports import Clock, NoAnswer, Request, Response
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """``answer``: the response, or why there is none; ``durations``: with this request's."""
+    """``answer``: the response, or why there is none."""
 
     answer: Response | NoAnswer
-    durations: Durations
     took_ms: float
+
+    def counted(self, durations: Durations) -> Durations:
+        """With this request's."""
+        if not isinstance(self.answer, NoAnswer):
+            return durations.answered(self.took_ms)
+        return durations.timed_out() if self.answer.reason == "timeout" else durations
 
 
 async def ask(
@@ -32,7 +37,5 @@ async def ask(
     try:
         response = await send(timed)
     except NoAnswer as failure:
-        after = durations.timed_out() if failure.reason == "timeout" else durations
-        return Asked(failure, after, clock.monotonic() - began)
-    took_ms = clock.monotonic() - began
-    return Asked(dated(response, clock.now()), durations.answered(took_ms), took_ms)
+        return Asked(failure, clock.monotonic() - began)
+    return Asked(dated(response, clock.now()), clock.monotonic() - began)

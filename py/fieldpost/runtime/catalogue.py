@@ -14,10 +14,11 @@ CATALOGUE = ("catalogue", "gateway")
 
 async def refresh(host: Host, destination: Destination, committer: Committer) -> bool:
     """Ask for it; True when a new one was stored."""
-    if not host.link.online:
+    request = destination.catalogue()
+    if request is None or not host.link.online:
         return False
     try:
-        response = await host.transport.send(destination.catalogue())
+        response = await host.transport.send(request)
     except NoAnswer:
         return False
     text = destination.read_catalogue(response)

@@ -33,12 +33,15 @@ async def make_contact(driver: Driver, state: LaneState) -> LaneState:
         token = await device_token(host.store)
         if token is not None:
             driver.destination.sign_in(token)
+    request = driver.destination.probe()
+    if request is None:  # it cannot be asked for less than an item, which is the probe then
+        return state.supposed()
     if (asked := state.probing(host.clock.now())) != state:
         state = asked
         await driver.keep_lane(state)
     began = host.clock.monotonic()
     try:
-        response = await host.transport.send(driver.destination.probe())
+        response = await host.transport.send(request)
     except NoAnswer as failure:
         contact = driver.destination.no_answer(failure).contact
     else:
@@ -49,7 +52,7 @@ async def make_contact(driver: Driver, state: LaneState) -> LaneState:
     now, fraction = host.clock.now(), host.entropy.fraction()
     after = state.after(contact, now, fraction, took_ms=took_ms, question=True)
     if after != state:
-        note(driver.destination.lane, state, after)
+        note(driver.lane, state, after)
         await driver.keep_lane(after)
     return after
 
@@ -61,19 +64,19 @@ def note(lane: str, before: LaneState, after: LaneState) -> None:
         log.log(level, "lane %s: breaker %s", lane, after.breaker.word)
 
 
-async def told(driver: Driver, state: LaneState) -> LaneState:
-    """The lane with what a person said of its breaker, here or in another context."""
-    word = await driver.host.store.side(WORD, driver.destination.lane)
-    return state.told(json.loads(word)) if word else state
+async def word(driver: Driver) -> dict[str, str] | None:
+    """What a person said last of the lane's breaker, here or in another context."""
+    text = await driver.host.store.side(WORD, driver.lane)
+    return json.loads(text) if text else None
 
 
-async def listen(driver: Driver, state: LaneState) -> LaneState:
-    """As `told`, for a drain under way: once a second, and at once where it was said here."""
-    clock, heard = driver.host.clock.monotonic(), driver.heard_at
-    if heard is not None and 0 <= clock - heard < _LISTEN_EVERY_MS:
-        return state
+async def heard(driver: Driver) -> dict[str, str] | None:
+    """As `word`, for a drain under way: once a second, and at once where it was said here."""
+    clock, last = driver.host.clock.monotonic(), driver.heard_at
+    if last is not None and 0 <= clock - last < _LISTEN_EVERY_MS:
+        return None
     driver.heard_at = clock
-    return await told(driver, state)
+    return await word(driver)
 
 
 async def by_hand(driver: Driver, action: str) -> dict[str, Any]:
@@ -86,8 +89,8 @@ async def by_hand(driver: Driver, action: str) -> dict[str, Any]:
     if action not in ACTIONS:
         raise InvalidItem(fields={"action": "must be " + ", ".join(ACTIONS)})
     host = driver.host
-    word = {"id": host.entropy.uuid7(host.clock.now()), "action": action}
-    side: dict[tuple[str, str], str | None] = {(WORD, driver.destination.lane): json.dumps(word)}
+    said = {"id": host.entropy.uuid7(host.clock.now()), "action": action}
+    side: dict[tuple[str, str], str | None] = {(WORD, driver.lane): json.dumps(said)}
     await driver.committer.commit(Change(side=side, note=f"breaker {action}"))
     driver.heard_at = None
     return health(driver, await driver.lane_state(), await host.store.counters())
@@ -95,5 +98,5 @@ async def by_hand(driver: Driver, action: str) -> dict[str, Any]:
 
 def health(driver: Driver, state: LaneState, counters: Mapping[str, int]) -> dict[str, Any]:
     """`LaneState.as_health` with what the driver knows: the time, the network and what waits."""
-    host, depth = driver.host, counters.get("open", 0)
+    host, depth = driver.host, driver.open_items(counters)
     return state.as_health(host.clock.now(), online=host.link.online, depth=depth)

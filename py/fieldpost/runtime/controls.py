@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from fieldpost.destinations.base import Destination
+from fieldpost.engine.errors import InvalidItem
 
 from . import settings as kept
 from .committer import Change, Committer
@@ -17,9 +17,9 @@ class Controls:
     """Of `Queue`, which gives the attributes."""
 
     _host: Host
-    _destination: Destination
     _committer: Committer
     _driver: Driver
+    _drivers: dict[str, Driver]
 
     def _announce(self) -> None:
         raise NotImplementedError
@@ -28,9 +28,10 @@ class Controls:
         raise NotImplementedError
 
     async def pause(self, reason: str = "by hand", lane: str | None = None) -> None:
-        """Start no more sends, of one lane or of all, until `resume`; survives a restart."""
-        if lane in (None, self._destination.lane):
-            self._driver.paused = reason
+        """Start no more sends, of one lane or of all, until `resume`; survives a restart. Raises
+        `InvalidItem` for a lane that does not exist."""
+        for driver in self._chosen(lane):
+            driver.paused = reason
         text = json.dumps({"reason": reason, "at": self._host.clock.now()})
         await self._configured({(kept.PAUSES, lane or kept.EVERYWHERE): text}, "pause")
         self._announce()
@@ -41,10 +42,10 @@ class Controls:
         await self._configured({(kept.PAUSES, key): None for key in lanes}, "resume")
         self._changed(ask_now=True)
 
-    async def breaker(self, action: str) -> dict[str, Any]:
-        """``force_open`` (nothing is sent, not even by hand), ``force_close`` or ``reset`` for the
-        lane; what ``status()["lane"]`` holds afterwards. Raises `InvalidItem`."""
-        after = await by_hand(self._driver, action)
+    async def breaker(self, action: str, lane: str | None = None) -> dict[str, Any]:
+        """``force_open`` (nothing is sent, not even by hand), ``force_close`` or ``reset`` for a
+        lane, or the first; what its ``lane`` in `status` holds afterwards. Raises `InvalidItem`."""
+        after = await by_hand(self._chosen(lane)[0], action)
         self._changed(ask_now=True)
         return after
 
@@ -66,12 +67,27 @@ class Controls:
         return await self.settings()
 
     async def history(self, limit: int = 50) -> list[dict[str, Any]]:
-        """The latest turns that sent something or failed to, newest first: ``{"at", "by_hand",
-        "ms", "sent", "failed", "bytes", "error", "connection", "quality"}``."""
-        return await self._driver.pacing.history(limit)
+        """The latest turns that sent something or failed to, newest first: ``{"lane", "at",
+        "by_hand", "ms", "sent", "failed", "bytes", "error", "connection", "quality"}``."""
+        turns = [
+            {"lane": name, **turn}
+            for name, driver in self._drivers.items()
+            for turn in await driver.pacing.history(limit)
+        ]
+        return sorted(turns, key=lambda turn: turn["at"], reverse=True)[: max(0, limit)]
 
     async def _configured(self, side: dict[tuple[str, str], str | None], note: str) -> None:
         await self._committer.commit(Change(side=side, note=note))
-        pacing = self._driver.pacing
-        pacing.forget()
-        self._driver.paused = (await pacing.refresh()).pause_of(self._destination.lane)
+        for driver in self._drivers.values():
+            driver.pacing.forget()
+        await self._pauses()
+
+    async def _pauses(self) -> None:
+        for driver in self._drivers.values():
+            driver.paused = (await driver.pacing.refresh()).pause_of(driver.lane)
+
+    def _chosen(self, lane: str | None) -> list[Driver]:
+        """Of one lane, or of all."""
+        if lane is not None and lane not in self._drivers:
+            raise InvalidItem(fields={"lane": f"must be one of {', '.join(self._drivers)}"})
+        return [driver for name, driver in self._drivers.items() if lane in (None, name)]

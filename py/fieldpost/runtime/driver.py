@@ -1,8 +1,7 @@
-"""The drain: claim, seal the intent, send, classify, settle, in batches, under the drain lock.
+"""The drain of a lane, under its lock: recover, ask, wake what is due, send, collect receipts.
 
-A batch's settlement and the next batch's claim share one commit. Text goes before attachments.
-Whatever interrupts it, the rows tell what may have been sent; `recover` reads that, the code here
-remembers nothing that matters.
+Text goes before attachments. Whatever interrupts it, the rows tell what may have been sent;
+`recover` reads that, the code here remembers nothing that matters.
 """
 
 from __future__ import annotations
@@ -11,18 +10,16 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from fieldpost.destinations.base import Contact, Destination, Reading
-from fieldpost.engine.breaker import RulesLike, rules_of
+from fieldpost.destinations.base import Contact
+from fieldpost.engine.breaker import rules_of
 from fieldpost.engine.limits import BEAT_EVERY_MS, LOCK_WAIT_MS, STEAL_AFTER_MS
 from fieldpost.engine.machine import Woken, step
-from fieldpost.engine.model import Stored
-from fieldpost.engine.retry import DELAY_MS_MAX, PolicyLike, policy_of
+from fieldpost.engine.retry import DELAY_MS_MAX, RetryPolicy, policy_of
 from fieldpost.ports import (
     Clock,
     Entropy,
     Leadership,
     Link,
-    NoAnswer,
     Put,
     Refused,
     Store,
@@ -32,24 +29,22 @@ from fieldpost.ports import (
 )
 
 from . import lane as lanes
-from .asking import ask
 from .committer import Change, Committer, Write
-from .contact import listen, make_contact, note, told
+from .contact import make_contact, note, word
 from .lane import LaneState
-from .lookup import look_up, must_look_up
 from .metering import MeteredTransport
 from .overdue import finish_left_over
-from .pace import Load, chosen, learnt, load_of, paced
 from .pacing import Pacing
-from .parts import send_parts
 from .picking import Picker
 from .receipts import collect_receipts
 from .recover import recover
-from .settle import Claim, acknowledgeable, claim, outcomes_for, retries, settle
+from .routes import Lane
+from .sending import Sending
 
 _PAGE = 200
-#: send_ids acknowledged in one request.
-_ACKS_MAX = 1_000
+
+#: Side records to commit with the writes that are left, see `Driver.commit_each`.
+Side = Callable[[Sequence[Write]], Mapping[tuple[str, str], str | None]]
 
 
 @dataclass(slots=True)
@@ -76,29 +71,41 @@ class Host:
 
 
 class Driver:
-    """Drains lanes. One at a time per context; over contexts the drain lock and the revisions
-    rule."""
+    """Drains one lane. One drain at a time per context; over contexts the lane's lock and the
+    revisions rule.
+
+    ``policy``: where the lane names none; ``slots``: the requests that all lanes of the queue may
+    have under way together.
+    """
 
     def __init__(
         self,
         host: Host,
         committer: Committer,
-        destination: Destination,
-        policy: PolicyLike,
+        lane: Lane,
         owner: str,
+        policy: RetryPolicy,
+        *,
+        slots: asyncio.Semaphore | None = None,
         steal_after_ms: int = STEAL_AFTER_MS,
-        rules: RulesLike = None,
     ):
-        self.pacing = Pacing(host.store, host.clock, destination.lane, host.surroundings)
+        self.lane = lane.lane
+        self.pacing = Pacing(host.store, host.clock, self.lane, host.surroundings)
         metered = MeteredTransport(host.transport, host.clock, self.pacing)
         self.host = replace(host, transport=metered)
         self.picker = Picker(self)
         self.committer = committer
-        self.destination = destination
-        self.policy = policy_of(policy)
+        self.destination = lane.destination
+        self.policy = policy if lane.policy is None else policy_of(lane.policy)
         self.owner = owner
         self.steal_after_ms = steal_after_ms
-        self.rules = rules_of(rules)
+        self.rules = rules_of(lane.breaker)
+        self.requests = lane.requests
+        self.slots = slots or asyncio.Semaphore(lane.requests)
+        #: How many items wait for this lane, of the store's counters; the queue tells.
+        self.open_items: Callable[[Mapping[str, int]], int] = lambda found: found.get("open", 0)
+        #: Whether the queue has this lane only, so that its counters are the lane's.
+        self.alone = True
         #: Whether items of a kind may be given up under load; the queue tells.
         self.droppable: Callable[[str], bool] = lambda _kind: False
         #: When the drain last looked for a person's word, monotonic; None: it looks at once.
@@ -116,8 +123,8 @@ class Driver:
 
     async def lane_state(self) -> LaneState:
         """As stored, with what a person said of its breaker since."""
-        text = await self.host.store.side(lanes.TABLE, self.destination.lane)
-        return await told(self, LaneState.load(text, self.rules))
+        text = await self.host.store.side(lanes.TABLE, self.lane)
+        return LaneState.load(text, self.rules).told(await word(self))
 
     async def drain(self, *, ask_now: bool = False, by_hand: bool = False) -> bool:
         """Deliver what can be delivered now. False when another context holds the drain lock.
@@ -139,7 +146,7 @@ class Driver:
                 self.progress = None
 
         return await self.host.tabs.lead(
-            work, wait_ms=LOCK_WAIT_MS, steal_after_ms=self.steal_after_ms
+            work, lane=self.lane, wait_ms=LOCK_WAIT_MS, steal_after_ms=self.steal_after_ms
         )
 
     async def _beat(self, leadership: Leadership) -> None:
@@ -156,21 +163,32 @@ class Driver:
         stored = await self.lane_state()
         state = stored.lapsed(self.host.clock.now(), self.host.entropy.fraction())
         if state is not stored:
-            note(self.destination.lane, stored, state)
+            note(self.lane, stored, state)
             await self.keep_lane(state)
         if state.held:
             return
-        if not ask_now and (not counters.get("open") or state.wait_ms(self.host.clock.now()) > 0):
+        work = await self._has_work(counters)
+        if not ask_now and (not work or state.wait_ms(self.host.clock.now()) > 0):
             return
         if ask_now or not state.open:
             state = await make_contact(self, state)
-        if not state.open or not counters.get("open"):
+        if not state.open or not work:
             return
         await self._promote(by_hand=by_hand)
-        self.progress = Progress(total=counters["open"])
-        state = await self._send_all(leadership, state)
+        self.progress = Progress(total=self.open_items(counters))
+        state = await Sending(self, leadership, state).run()
         if state.open and counters.get("state:handed_over"):
             await collect_receipts(self, state)
+
+    async def _has_work(self, counters: Mapping[str, int]) -> bool:
+        """Whether anything waits for this lane, or for what becomes of it over there."""
+        if self.alone or not counters.get("open"):
+            return bool(counters.get("open"))
+        if counters.get("state:handed_over") and self.destination.receipts(0) is not None:
+            return True
+        store = self.host.store
+        ready = await store.ready_keys(self.lane, 1)
+        return bool(ready) or await store.next_due(self.lane) is not None
 
     # --- before sending --------------------------------------------------------------------------
 
@@ -183,11 +201,12 @@ class Driver:
         return after
 
     async def keep_lane(self, state: LaneState, *writes: Write) -> None:
-        await self.commit_each(writes, {(lanes.TABLE, self.destination.lane): state.dump()})
+        record = {(lanes.TABLE, self.lane): state.dump()}
+        await self.commit_each(writes, lambda _left: record)
 
     async def _promote(self, *, by_hand: bool) -> None:
         """Rows whose due time came get ready; by hand, all that wait for a retry."""
-        store, lane = self.host.store, self.destination.lane
+        store, lane = self.host.store, self.lane
         while True:
             now = self.host.clock.now()
             until = now + DELAY_MS_MAX if by_hand else now
@@ -199,86 +218,18 @@ class Driver:
                 [Write(Put(step(r.item, Woken(), now)), was=r.item.state) for r in rows]
             )
 
-    # --- sending ---------------------------------------------------------------------------------
+    # --- writing ---------------------------------------------------------------------------------
 
-    async def _send_all(self, leadership: Leadership, state: LaneState) -> LaneState:
-        """Batches until nothing is ready or the lane closes. ``settled`` travels with the next
-        claim."""
-        settled: list[Write] = []
-        while True:
-            state = await listen(self, state)
-            going = state.open and self.may_claim and not leadership.lost
-            load = self._load(state)
-            rows = await self.picker.next_rows(paced(state, load)) if going else []
-            now, declared = self.host.clock.now(), self.destination.declaration
-            if doubtful := [row for row in rows if must_look_up(row.item, declared, now)]:
-                state, looked = await self._look_up(leadership, state, doubtful)
-                await self._commit_state(state, [*settled, *looked], [])
-                settled = []
-                continue
-            rows, shed = chosen(rows, load, self.droppable, now)
-            claims, claim_writes = await self._claims(rows)
-            asked = state.probing(self.host.clock.now()) if rows else state
-            kept = await self._commit_state(asked, settled, [*shed, *claim_writes])
-            claims = [c for c in claims if c.item.id in kept]
-            if not claims:
-                if asked is not state:
-                    await self.keep_lane(state)  # the probe never left
-                if going and (rows or settled):
-                    settled = []
-                    continue  # what was just settled may be ready again: its files, a later step
-                return state
-            state = asked
-            if leadership.lost:
-                return state  # whoever took the lock recovers these rows
-            if claims[0].item.step > 0:
-                state, settled = await send_parts(self, leadership, state, claims[0])
-            else:
-                state, settled = await self._send_batch(state, claims)
-
-    async def _look_up(
-        self, leadership: Leadership, state: LaneState, rows: Sequence[Stored]
-    ) -> tuple[LaneState, list[Write]]:
-        """Instead of a send that would no longer be safe (invariant 4)."""
-        done = await look_up(self, leadership, rows)
-        for contact in (looked.contact for looked in done):
-            if contact is not None:
-                now, fraction = self.host.clock.now(), self.host.entropy.fraction()
-                state = state.after(contact, now, fraction)
-        return state, [looked.write for looked in done]
-
-    async def _claims(self, rows: Sequence[Stored]) -> tuple[list[Claim], list[Write]]:
-        now = self.host.clock.now()
-        claims, writes = [], []
-        for row in rows:
-            manifests = []
-            if row.item.attachments and row.item.step == 0:
-                found = [await self.host.store.manifest(a.id) for a in row.item.attachments]
-                manifests = [m for m in found if m is not None]
-            taken, write = claim(row, self.destination, manifests, self.owner, now)
-            claims.append(taken)
-            writes.append(write)
-        return claims, writes
-
-    async def _commit_state(
-        self, state: LaneState, settled: list[Write], claims: list[Write]
-    ) -> set[str]:
-        """Settlement and the next claim in one commit; the ids that were written."""
-        side: dict[tuple[str, str], str | None] = {}
-        if settled or state.breaker.probes:  # a probe's deadline is durable before it leaves
-            side = {(lanes.TABLE, self.destination.lane): state.dump()}
-        if settled:
-            side |= await self.pacing.settled(settled, state.contact, state.text, last=not claims)
-        return await self.commit_each([*settled, *claims], side)
-
-    async def commit_each(
-        self, writes: Sequence[Write], side: Mapping[tuple[str, str], str | None] | None = None
-    ) -> set[str]:
-        """Commit together; a row that somebody else changed meanwhile is left out (the fence)."""
+    async def commit_each(self, writes: Sequence[Write], side: Side | None = None) -> set[str]:
+        """Commit together; a row that somebody else changed meanwhile is left out (the fence).
+        ``side``: the records that go with those writes that are left; the ids that were written."""
         left = list(writes)
-        while left or side:
+        while True:
+            notes = dict(side(left)) if side is not None else {}
+            if not left and not notes:
+                break
             try:
-                await self.committer.commit(Change(left, side=dict(side or {})))
+                await self.committer.commit(Change(left, side=notes))
             except Refused as refusal:
                 refused_id = getattr(refusal.expectation, "id", None)
                 remaining = [w for w in left if w.put.item.id != refused_id]
@@ -289,50 +240,3 @@ class Driver:
             self.host.tabs.announce(self.committer.revision)
             break
         return {write.put.item.id for write in left}
-
-    async def _send_batch(
-        self, state: LaneState, claims: list[Claim]
-    ) -> tuple[LaneState, list[Write]]:
-        acks = state.acks[:_ACKS_MAX]
-        items = [c.item for c in claims]
-        request = self.destination.request([c.intent for c in claims], acks)
-        asked = await ask(
-            self.host.clock, state.texts, request, self.host.transport.send, len(request.body)
-        )
-        state = replace(state, texts=asked.durations)
-        if isinstance(asked.answer, NoAnswer):
-            reading = self.destination.no_answer(asked.answer)
-        else:
-            reading = self.destination.read(items, asked.answer)
-            if asked.answer.status == 200 and not reading.whole:
-                state = replace(state, acks=state.acks[len(acks) :])
-        return self.settle_all(state, claims, reading, asked.took_ms)
-
-    def settle_all(
-        self, state: LaneState, claims: Sequence[Claim], reading: Reading, took_ms: float = 0
-    ) -> tuple[LaneState, list[Write]]:
-        """The writes that an answer causes, and the lane after it."""
-        now, fraction = self.host.clock.now(), self.host.entropy.fraction
-        before, state = state, state.after(reading.contact, now, fraction(), took_ms=took_ms)
-        note(self.destination.lane, before, state)
-        items, most = [c.item for c in claims], self.destination.declaration.batch_items
-        state = learnt(state, items, reading, self._load(state, took_ms), most=most)
-        budget = state.budget.at_time(now).fresh(sum(c.item.attempt == 1 for c in claims))
-        writes, acks = [], []
-        for taken, outcome in zip(claims, outcomes_for(reading, len(claims)), strict=True):
-            item, write = settle(taken, outcome, self.policy, now, fraction(), budget.wait_ms)
-            writes.append(write)
-            if retries(taken, item):
-                budget = budget.spent()
-            if acknowledgeable(item):
-                acks.append(item.send_id)
-            if self.progress and not item.is_open:
-                self.progress.done += 1
-                self.progress.bytes_done += item.size
-        return replace(state, acks=(*state.acks, *acks), budget=budget), writes
-
-    def _load(self, state: LaneState, took_ms: float = 0) -> Load:
-        now, progress = self.host.clock.now(), self.progress
-        depth = progress.total - progress.done if progress else 0
-        online = self.host.link.online
-        return load_of(state, now, online=online, depth=depth, took_ms=took_ms)

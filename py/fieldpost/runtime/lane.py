@@ -121,6 +121,11 @@ class LaneState:
             breaker=breaker,
         )
 
+    def supposed(self) -> LaneState:
+        """Of a destination that cannot be asked how it is: the next item finds out."""
+        size = self.size if self.contact in ("online", "unproven") else self.size.restarted()
+        return replace(self, contact="online", text="", size=size)
+
     def probing(self, now: int) -> LaneState:
         """A request is about to go; store this first (see `Breaker.probing`)."""
         breaker = self.breaker.probing(now, self.rules)
@@ -133,10 +138,10 @@ class LaneState:
             return self
         return replace(self, contact="unproven", breaker=breaker, size=self.size.restarted())
 
-    def told(self, word: Mapping[str, str]) -> LaneState:
-        """With a person's word on the breaker (``{"id", "action"}``), unless it was heard before.
-        An action of a later version is left alone."""
-        if word["id"] == self.heard:
+    def told(self, word: Mapping[str, str] | None) -> LaneState:
+        """With a person's word on the breaker (``{"id", "action"}``), unless it was heard before,
+        or there is none. An action of a later version is left alone."""
+        if word is None or word["id"] == self.heard:
             return self
         heard = replace(self, heard=word["id"])
         if word["action"] == "force_open":

@@ -63,13 +63,13 @@ class Picker:
         driver, pacing = self._driver, self._driver.pacing
         if await pacing.stopped(by_hand=pacing.turn.by_hand, begun=True) is not None:
             return False
-        driver.paused = pacing.settings.pause_of(driver.destination.lane)
+        driver.paused = pacing.settings.pause_of(driver.lane)
         return driver.paused is None
 
     async def _chosen(self, limit: int) -> list[Stored]:
         """Texts, or else files, in the order to send them; at most ``limit``."""
         driver = self._driver
-        store, lane = driver.host.store, driver.destination.lane
+        store, lane = driver.host.store, driver.lane
         now, draw = driver.host.clock.now(), driver.host.entropy.fraction
         rule = driver.pacing.rule(now)
         if rule.strategy == "priority":  # in the order of the index, but for what is old
@@ -106,7 +106,7 @@ class Picker:
         clock = self._driver.host.clock
         if clock.monotonic() < self._look_at:
             return False
-        keys = await self._driver.host.store.ready_keys(self._driver.destination.lane, 1)
+        keys = await self._driver.host.store.ready_keys(self._driver.lane, 1)
         self._look_at = clock.monotonic() + _AGEING_EVERY_MS
         seen = await self._seen(key.id for key in keys)
         return any(is_old(row, rule, now) for row in seen.values())

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 from fieldpost.destinations.base import Destination
@@ -15,7 +17,7 @@ from fieldpost.engine.errors import ItemNotFound
 from fieldpost.engine.kinds import Kinds, standard_kinds
 from fieldpost.engine.limits import STEAL_AFTER_MS
 from fieldpost.engine.model import Item, Stored
-from fieldpost.engine.retry import PolicyLike
+from fieldpost.engine.retry import PolicyLike, policy_of
 from fieldpost.engine.transitions import OPEN_STATES, State
 from fieldpost.security.journal import Verifier
 
@@ -31,6 +33,7 @@ from .device import TOKEN
 from .driver import Driver, Host
 from .loop import SyncLoop
 from .rescue import Rescue, RescueBox
+from .routes import Lane, Routes
 from .upkeep import BARE, Upkeep
 from .waiting import waits_for
 
@@ -47,7 +50,7 @@ class Queue(ByHand, Controls, Upkeep):
     def __init__(
         self,
         host: Host,
-        destination: Destination,
+        destination: Destination | Sequence[Lane],
         *,
         owner: str,
         policy: PolicyLike = "itsm",
@@ -60,25 +63,45 @@ class Queue(ByHand, Controls, Upkeep):
     ):
         self._on_close = on_close
         self._host = host
-        self._destination = destination
+        lanes = destination if isinstance(destination, Sequence) else [Lane(destination)]
+        self.routes = Routes([replace(x, breaker=x.breaker or breaker) for x in lanes])
+        self._destination = self.routes.home.destination
         self.kinds = kinds or standard_kinds()
         self._committer = Committer(host.store, host.clock, host.entropy, owner)
-        self._driver = Driver(
-            host, self._committer, destination, policy, owner, steal_after_ms, breaker
-        )
-        self._driver.droppable = self.kinds.droppable
+        retry, slots = policy_of(policy), asyncio.Semaphore(config.requests)
+        self._drivers = {
+            lane.lane: Driver(
+                host,
+                self._committer,
+                lane,
+                owner,
+                retry,
+                slots=slots,
+                steal_after_ms=steal_after_ms,
+            )
+            for lane in self.routes
+        }
+        for name, driver in self._drivers.items():
+            driver.droppable = self.kinds.droppable
+            driver.alone = len(self.routes) == 1
+            driver.open_items = partial(self.routes.open_items, name)
+        self._driver = self._drivers[self.routes.home.lane]
         self._intake = Intake(
             host.store,
             self._committer,
             host.clock,
             host.entropy,
             self.kinds,
-            destination.lane,
+            self.routes,
             config.limits,
             config.duplicates,
         )
         self._loop = SyncLoop(
-            self._driver, self._intake, self.refresh_catalogue, self.tidy, config.sync_every_ms
+            list(self._drivers.values()),
+            self._intake,
+            self.refresh_catalogue,
+            self.tidy,
+            config.sync_every_ms,
         )
         self._keep_up(config)
         self._announced = 0
@@ -92,7 +115,7 @@ class Queue(ByHand, Controls, Upkeep):
     async def start(self) -> None:
         """Begin to sync in the background."""
         self._logs.attach()
-        self._driver.paused = (await self._driver.pacing.refresh()).pause_of(self._destination.lane)
+        await self._pauses()
         self._loop.start()
 
     async def close(self) -> None:
@@ -120,8 +143,9 @@ class Queue(ByHand, Controls, Upkeep):
         ``attachments`` (as `attach` returned them), ``entity`` (items of one entity are sent one
         after the other, in the order of their coming), ``depends_on`` (ids that must be sent
         first; ``{"$ref": id}`` in the payload becomes what the destination called that one),
-        ``on_parent_failed`` ("block", or "cancel" together with a parent that is given up). Raises
-        `InvalidItem`, `DuplicateItem`, `QueueFull`, `DatabaseError`.
+        ``on_parent_failed`` ("block", or "cancel" together with a parent that is given up),
+        ``lane`` (another one than its kind takes). Raises `InvalidItem`, `DuplicateItem`,
+        `QueueFull`, `DatabaseError`.
         """
         item_id = options.pop("id", None)
         write = self._intake.write({"kind": kind, "payload": payload, **options}, id=item_id)
@@ -159,30 +183,38 @@ class Queue(ByHand, Controls, Upkeep):
             newest_first=True,
             parts=views.PARTS.get(view, ("head",)),
         )
-        lane, now = await self._lane_word(), self._host.clock.now()
+        now = self._host.clock.now()
+        words = {name: await self._lane_word(name) for name in {s.item.lane for s in page.rows}}
         # The queue's own logs are nobody's work: `logs` has them.
         shown = [stored for stored in page.rows if stored.item.kind != "log"]
         waits = await waits_for(self._host.store, [stored.item for stored in shown])
-        own, counters = self._driver.pacing.why, await self._host.store.counters()
-        rows = [views.row(s, lane, now, own(s.item, now), waits.get(s.item.id, ())) for s in shown]
+        counters = await self._host.store.counters()
+        rows = [
+            views.row(s, words[s.item.lane], now, self._own(s.item, now), waits.get(s.item.id, ()))
+            for s in shown
+        ]
         counts = {str(s): counters.get(f"state:{s}", 0) for s in states}
         return {"rows": rows, "next": page.next, "counts": counts}
 
     async def detail(self, item_id: str) -> dict[str, Any]:
         """One row with payload, attachments and the timeline of attempts. Raises `ItemNotFound`."""
         stored = await self._stored(item_id, ("head", "body", "history"))
-        lane, now = await self._lane_word(), self._host.clock.now()
-        own = self._driver.pacing.why(stored.item, now)
+        lane, now = await self._lane_word(stored.item.lane), self._host.clock.now()
+        own = self._own(stored.item, now)
         return await views.detail(self._host.store, stored, lane, now, own)
 
     async def status(self) -> dict[str, Any]:
-        """Counts, connection, progress: one read of counters and one of the lane, O(1)."""
+        """Counts, connection, progress: one read of counters and one of each lane, O(1).
+
+        What is said of the connection is said of the first lane; ``lanes`` has all of them.
+        """
         counters = await self._host.store.counters()
-        lane = await self._driver.lane_state()
         counts = {str(s): counters.get(f"state:{s}", 0) for s in State}
-        progress, trouble = self._driver.progress, self._loop.trouble
-        pacing = self._driver.pacing
-        held = await pacing.held() if counters.get("open") and progress is None else None
+        lanes = {name: await self._lane_status(name, counters) for name in self._drivers}
+        home, pacing = lanes[self._driver.lane], self._driver.pacing
+        under_way = [lane["progress"] for lane in lanes.values() if lane["progress"] is not None]
+        may_claim = any(driver.may_claim for driver in self._drivers.values())
+        trouble = self._loop.trouble
         return {
             "counts": counts,
             "inbox": counters.get("inbox", 0),
@@ -194,21 +226,34 @@ class Queue(ByHand, Controls, Upkeep):
             "attention": sum(counts[s] for s in views.NEED_A_PERSON),
             "sent": counts[State.COMPLETED],
             "revision": counters.get("revision", 0),
-            "syncing": progress is not None,
-            "progress": await pacing.progress(asdict(progress)) if progress is not None else None,
-            "held": asdict(held) if held is not None else None,
+            "syncing": bool(under_way),
+            "progress": views.together(under_way),
+            "held": home["held"],
             "network": pacing.network(),
-            "connection": self._connection(lane.word),
-            "connection_text": lane.words,
-            "lane": health(self._driver, lane, counters),
-            "paused": self._driver.paused,
+            "connection": home["connection"],
+            "connection_text": home["connection_text"],
+            "lane": home["lane"],
+            "lanes": lanes,
+            "paused": home["paused"],
             "leader": self._driver.leading,
-            "next_try_at": (
-                self._loop.next_turn_at if counters.get("open") and self._driver.may_claim else None
-            ),
+            "next_try_at": self._loop.next_turn_at if counters.get("open") and may_claim else None,
             "last_sync_at": self._loop.last_sync_at,
             "gateway": getattr(self._destination, "url", None),
             "trouble": trouble.as_dict() if trouble else None,
+        }
+
+    async def _lane_status(self, name: str, counters: dict[str, int]) -> dict[str, Any]:
+        driver = self._drivers[name]
+        state, progress = await driver.lane_state(), driver.progress
+        held = await driver.pacing.held() if counters.get("open") and progress is None else None
+        return {
+            "connection": self._connection(state.word),
+            "connection_text": state.words,
+            "waiting": driver.open_items(counters),
+            "progress": await driver.pacing.progress(asdict(progress)) if progress else None,
+            "held": asdict(held) if held is not None else None,
+            "lane": health(driver, state, counters),
+            "paused": driver.paused,
         }
 
     async def find(self, mark: str, value: str) -> Sequence[str]:
@@ -295,15 +340,22 @@ class Queue(ByHand, Controls, Upkeep):
         """Rows changed here: nothing new lies in the inbox, and what may not be sent wakes nobody
         (`resume` and the link do, when it may)."""
         self._announce()
-        if ask_now or self._driver.may_claim:
+        if ask_now or any(driver.may_claim for driver in self._drivers.values()):
             self._loop.nudge(ask_now=ask_now, adopt=False)
 
-    async def _lane_word(self) -> str:
-        if self._driver.paused is not None:
+    async def _lane_word(self, lane: str) -> str:
+        driver = self._drivers.get(lane)
+        if driver is None:
+            return "no_lane"
+        if driver.paused is not None:
             return "paused"
-        word = self._connection((await self._driver.lane_state()).word)
-        held = await self._driver.pacing.held() if word == "online" else None
+        word = self._connection((await driver.lane_state()).word)
+        held = await driver.pacing.held() if word == "online" else None
         return held.text if held is not None else word
+
+    def _own(self, item: Item, now: int) -> str | None:
+        driver = self._drivers.get(item.lane)
+        return driver.pacing.why(item, now) if driver is not None else None
 
     def _connection(self, contact: str) -> str:
         if not self._host.link.online:

@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 
 async def collect_receipts(driver: Driver, state: LaneState) -> None:
     """Ends of items that the gateway took over; row and cursor change in one commit."""
+    request = driver.destination.receipts(state.cursor)
+    if request is None:
+        return
     try:
-        response = await driver.host.transport.send(driver.destination.receipts(state.cursor))
+        response = await driver.host.transport.send(request)
     except NoAnswer as failure:
         await driver.store_lane(state, driver.destination.no_answer(failure).contact)
         return

@@ -32,6 +32,8 @@ async def recover(driver: Driver, leadership: Leadership) -> None:
             return  # granted while this context was frozen, and taken: these are another's now
         writes = []
         for row in page.rows:
+            if row.item.lane != driver.lane:
+                continue  # under another lock than ours
             alive = (row.item.lease_until or 0) > now and leadership.stolen and not strong
             if not alive:
                 item = step(row.item, Orphaned("intent" in row.parts), now)

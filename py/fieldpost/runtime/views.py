@@ -131,6 +131,19 @@ async def detail(
     }
 
 
+def together(progress: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """The progress of several lanes as one, None of none: sums, and the longest time left."""
+    if not progress:
+        return None
+    most = [lane["ms_left"] for lane in progress if lane["ms_left"] is not None]
+    return {name: sum(lane[name] for lane in progress) for name in _SUMMED} | {
+        "ms_left": max(most, default=None)
+    }
+
+
+_SUMMED = ("done", "total", "bytes_done", "bytes_total", "items_per_s", "bytes_per_s")
+
+
 def _payload(body: bytes | None) -> Any:
     try:
         return json.loads(body) if body else None

@@ -92,7 +92,7 @@ class _Leader:
 class LocalTabs:
     """Contexts of one process. `steal` makes the next one take the lock from its holder."""
 
-    leader: _Leader | None = None
+    leaders: dict[str, _Leader] = field(default_factory=dict)
     announced: list[int] = field(default_factory=list)
     steal: bool = False
 
@@ -100,20 +100,21 @@ class LocalTabs:
         self,
         work: Callable[[Leadership], Awaitable[None]],
         *,
+        lane: str,
         wait_ms: int,  # noqa: ARG002
         steal_after_ms: int,  # noqa: ARG002
     ) -> bool:
-        stolen = False
-        if self.leader is not None:
+        holder = self.leaders.get(lane)
+        if holder is not None:
             if not self.steal:
                 return False
-            self.leader.lost, self.steal, stolen = True, False, True
-        mine = self.leader = _Leader(stolen=stolen)
+            holder.lost, self.steal = True, False
+        mine = self.leaders[lane] = _Leader(stolen=holder is not None)
         try:
             await work(mine)
         finally:
-            if self.leader is mine:
-                self.leader = None
+            if self.leaders.get(lane) is mine:
+                del self.leaders[lane]
         return True
 
     def announce(self, revision: int) -> None:

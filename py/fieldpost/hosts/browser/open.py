@@ -19,6 +19,7 @@ from fieldpost.runtime.bridge import Bridge
 from fieldpost.runtime.device import device_id, device_token
 from fieldpost.runtime.driver import Host
 from fieldpost.runtime.queue import Queue
+from fieldpost.runtime.routes import Lane
 
 from .interop import Device, js_global
 from .link import BrowserLink
@@ -48,10 +49,12 @@ class Manner:
     steal_after_ms: int
     config: QueueConfig
     kinds: tuple[Kind, ...]
+    lanes: tuple[Lane, ...]
+    requests: int
 
 
 async def open_queue(
-    gateway: str = "./",
+    gateway: str | None = "./",
     *,
     name: str = "fieldpost",
     token: str | None = None,
@@ -60,6 +63,8 @@ async def open_queue(
     steal_after_ms: int = STEAL_AFTER_MS,
     config: QueueConfig | Mapping[str, Any] | None = None,
     kinds: Iterable[Kind] = (),
+    lanes: Iterable[Lane] = (),
+    requests: int = 1,
 ) -> Queue:
     """A queue in the IndexedDB database ``name``, not started.
 
@@ -68,16 +73,20 @@ async def open_queue(
     takes it over. ``config``: a `QueueConfig`, or the mapping of one (``durability`` is always
     ``full`` here, and no file is written); ``policy``: in place of its retry policy; ``breaker``:
     presets by name, or fields of one's own (`ValueError` out of bounds). ``kinds``: kinds of work
-    besides the standard ones.
+    besides the standard ones. ``lanes``: destinations of your own (`runtime.routes.Lane`), and the
+    kinds that go there, beside the gateway or, where that is None, instead of it; ``requests``:
+    how many the gateway's lane may have under way at once.
     Raises `ConfigError`, `StorageMissing`, `StorageBlocked`, `InsecureContext`, `SchemaTooNew`,
     `InvalidItem`.
     """
-    how = Manner(policy, breaker, steal_after_ms, as_config(config), tuple(kinds))
+    how = Manner(
+        policy, breaker, steal_after_ms, as_config(config), tuple(kinds), tuple(lanes), requests
+    )
     return (await _open(gateway, name, token, how)).queue
 
 
 async def serve(
-    gateway: str = "./",
+    gateway: str | None = "./",
     *,
     name: str = "fieldpost",
     token: str | None = None,
@@ -86,20 +95,24 @@ async def serve(
     steal_after_ms: int = STEAL_AFTER_MS,
     config: QueueConfig | Mapping[str, Any] | None = None,
     kinds: Iterable[Kind] = (),
+    lanes: Iterable[Lane] = (),
+    requests: int = 1,
 ) -> Call:
     """For a worker: open and start a queue, and give the one function a page calls
     (`Bridge.call`). Arguments and errors are those of `open_queue`."""
-    how = Manner(policy, breaker, steal_after_ms, as_config(config), tuple(kinds))
+    how = Manner(
+        policy, breaker, steal_after_ms, as_config(config), tuple(kinds), tuple(lanes), requests
+    )
     opened = await _open(gateway, name, token, how)
     await opened.queue.start()
     return Bridge(opened.queue, opened.link.report).call
 
 
-async def _open(gateway: str, name: str, token: str | None, how: Manner) -> Opened:
+async def _open(gateway: str | None, name: str, token: str | None, how: Manner) -> Opened:
     # Before anything is open: these are what a caller may have got wrong.
     policy = how.config.retry if how.policy is None else policy_of(how.policy)
     breaker = rules_of(how.breaker)
-    url = _absolute(gateway)
+    url = None if gateway is None else _absolute(gateway)
     device = await Device.open(name)
     store, clock, entropy = IndexedDBStore(device), BrowserClock(), BrowserEntropy()
     tabs = BrowserTabs(device)
@@ -109,14 +122,16 @@ async def _open(gateway: str, name: str, token: str | None, how: Manner) -> Open
     limits = json.dumps(how.config.limits.for_captures(), separators=(",", ":"))
     await device.call("keepLimits", limits)
     token = token or await device_token(store)
-    destination = GatewayDestination(url, await device_id(store, tabs, clock, entropy), token)
+    id_ = await device_id(store, tabs, clock, entropy)
+    home = [] if url is None else [GatewayDestination(url, id_, token)]
+    routes = [*(Lane(destination, requests=how.requests) for destination in home), *how.lanes]
 
     async def close() -> None:
         link.close()
 
     queue = Queue(
         host,
-        destination,
+        routes,
         owner="worker",
         policy=policy,
         breaker=breaker,

@@ -12,7 +12,7 @@ from .interop import Device
 
 
 class _Held:
-    """The drain lock while it is ours."""
+    """The lock of a lane while it is ours."""
 
     def __init__(self, proxy: Any):
         self._proxy = proxy
@@ -31,9 +31,14 @@ class BrowserTabs:
         self._device = device
 
     async def lead(
-        self, work: Callable[[Leadership], Awaitable[None]], *, wait_ms: int, steal_after_ms: int
+        self,
+        work: Callable[[Leadership], Awaitable[None]],
+        *,
+        lane: str,
+        wait_ms: int,
+        steal_after_ms: int,
     ) -> bool:
-        asking = asyncio.ensure_future(self._device.call("lead", wait_ms, steal_after_ms))
+        asking = asyncio.ensure_future(self._device.call("lead", lane, wait_ms, steal_after_ms))
         try:
             proxy = await asyncio.shield(asking)
         except asyncio.CancelledError:

@@ -18,6 +18,7 @@ from fieldpost.ports import Store
 from fieldpost.runtime.device import device_id, device_token
 from fieldpost.runtime.driver import Host
 from fieldpost.runtime.queue import Queue
+from fieldpost.runtime.routes import Lane
 from fieldpost.stores.memory import MemoryStore
 from fieldpost.stores.sqlite import SqliteStore
 
@@ -35,7 +36,7 @@ from .transport_http import HttpTransport
 
 
 async def open_queue(
-    gateway: str,
+    gateway: str | None,
     *,
     path: str | Path | None = None,
     token: str | None = None,
@@ -44,16 +45,21 @@ async def open_queue(
     client: httpx.AsyncClient | None = None,
     config: QueueConfig | Mapping[str, Any] | None = None,
     kinds: Iterable[Kind] = (),
+    lanes: Iterable[Lane] = (),
+    requests: int = 1,
 ) -> Queue:
-    """A queue that delivers to ``gateway`` (its base URL). Not started: use ``async with``.
+    """A queue that delivers to ``gateway`` (its base URL), or, where that is None, by ``lanes``
+    only. Not started: use ``async with``.
 
     ``path``: a folder (made with mode 0700) for ``queue.db`` and ``keys.json``; None keeps all in
     memory, and then nothing survives the process. ``token``: this device's bearer token.
     ``config``: a `QueueConfig`, or the mapping of one; None: the default preset with what the
     environment says (`QueueConfig.from_env`); ``policy``: in place of its retry policy;
     ``breaker``: presets by name, or fields of one's own. ``kinds``: kinds of work besides the
-    standard ones. Raises `ConfigError`, `DatabaseError`, `SchemaTooNew`, `EncryptionError` (a key
-    file that others can read), `ValueError` for a policy or a breaker out of bounds.
+    standard ones. ``lanes``: destinations of your own (`runtime.routes.Lane`), and the kinds that
+    go there; ``requests``: how many the gateway's lane may have under way at once. Raises
+    `ConfigError`, `DatabaseError`, `SchemaTooNew`, `EncryptionError` (a key file that others can
+    read), `ValueError` for a policy or a breaker out of bounds.
     """
     settings = QueueConfig.from_env(os.environ) if config is None else as_config(config)
     # Before anything is open: these are what a caller may have got wrong.
@@ -69,10 +75,12 @@ async def open_queue(
         store = await SqliteStore.open(folder / "queue.db", ring, durability=settings.durability)
     clock, entropy = SystemClock(), SystemEntropy()
     transport = HttpTransport(store, client)
-    tabs = FileLockTabs(None if folder is None else folder / "drain.lock")
+    tabs = FileLockTabs(folder)
     host = Host(store, transport, clock, entropy, AlwaysOnline(), tabs, SystemSurroundings())
     token = token or await device_token(store)
-    destination = GatewayDestination(gateway, await device_id(store, tabs, clock, entropy), token)
+    device = await device_id(store, tabs, clock, entropy)
+    home = [] if gateway is None else [GatewayDestination(gateway, device, token)]
+    routes = [*(Lane(destination, requests=requests) for destination in home), *lanes]
     end_log = log_to_file(settings.logging)
 
     async def close() -> None:
@@ -81,7 +89,7 @@ async def open_queue(
 
     return Queue(
         host,
-        destination,
+        routes,
         owner=f"process-{os.getpid()}",
         policy=retry,
         breaker=breaker,

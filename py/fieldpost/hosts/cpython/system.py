@@ -1,4 +1,4 @@
-"""Clock, entropy, link and drain lock of a CPython process."""
+"""Clock, entropy, link and locks of a CPython process."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import fcntl
 import os
 import secrets
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -64,26 +65,28 @@ class _Held:
 
 
 class FileLockTabs:
-    """The drain lock over processes: an advisory lock on a file beside the store (flock(2)).
+    """The lanes' locks over processes: advisory locks on files beside the store (flock(2)).
 
-    The kernel frees it when the process dies, so it is never stolen. ``path`` None: this process
-    only.
+    The kernel frees them when the process dies, so they are never stolen. ``folder`` None: this
+    process only.
     """
 
-    def __init__(self, path: Path | None):
-        self._path = path
-        self._mine = asyncio.Lock()
+    def __init__(self, folder: Path | None):
+        self._folder = folder
+        self._mine: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._callbacks: list[Callable[[dict[str, Any]], None]] = []
 
     async def lead(
         self,
         work: Callable[[Leadership], Awaitable[None]],
         *,
+        lane: str,
         wait_ms: int,  # noqa: ARG002 - a lock held elsewhere is tried again with the next turn
         steal_after_ms: int,  # noqa: ARG002
     ) -> bool:
-        async with self._mine:
-            with _flock(self._path) as held:
+        path = None if self._folder is None else self._folder / f"drain-{lane}.lock"
+        async with self._mine[lane]:
+            with _flock(path) as held:
                 if held:
                     await work(_Held())
                 return held

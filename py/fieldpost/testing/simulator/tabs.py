@@ -106,7 +106,12 @@ class SimTabs:
         self._watching: float | None = None
 
     async def lead(
-        self, work: Callable[[Leadership], Awaitable[None]], *, wait_ms: int, steal_after_ms: int
+        self,
+        work: Callable[[Leadership], Awaitable[None]],
+        *,
+        lane: str,  # noqa: ARG002 - these worlds have one
+        wait_ms: int,
+        steal_after_ms: int,
     ) -> bool:
         held: Held | None
         if self._still_ms() >= steal_after_ms:

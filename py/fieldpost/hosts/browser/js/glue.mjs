@@ -40,7 +40,7 @@ async function openDevice(name, openMs) {
   const tabs = new Tabs(name);
   const device = {
     name, persist,
-    lead: (waitMs, stealAfterMs) => tabs.lead(waitMs, stealAfterMs),
+    lead: (lane, waitMs, stealAfterMs) => tabs.lead(lane, waitMs, stealAfterMs),
     announce: (revision) => tabs.announce(revision),
     tell: (json) => tabs.tell(json),
     subscribe: (listener) => tabs.subscribe(listener),

@@ -1,5 +1,5 @@
-// Other contexts of the same database: one drain lock, one channel (docs/interfaces.md).
-// The lock saves double work only; the authority is the row's revision (invariant 5).
+// Other contexts of the same database: a lock for each lane, one channel (docs/interfaces.md).
+// A lock saves double work only; the authority is the row's revision (invariant 5).
 
 import { GlueError } from "./errors.mjs";
 
@@ -9,6 +9,13 @@ const WATCH_EVERY_MS = 1_000;
  *  together, and the holder must get the time to beat again. */
 const GAP_MS_MAX = 5_000;
 
+/** Count the time that a holder stood still, as far as this context was there to see it. */
+function look(watch) {
+  const now = performance.now();
+  watch.still += Math.min(now - watch.looked, GAP_MS_MAX);
+  watch.looked = now;
+}
+
 export class Tabs {
   #name;
   #id = crypto.randomUUID();
@@ -16,7 +23,7 @@ export class Tabs {
   #listeners = new Set();
   #beats = 0;
   #announced = { at: -Infinity, timer: null, revision: 0 };
-  #watch = null; // {timer, looked, still}: set while another context holds the lock
+  #watches = new Map(); // lane -> {timer, looked, still}, while another context holds its lock
 
   constructor(name) {
     this.#name = name;
@@ -26,9 +33,8 @@ export class Tabs {
     if (this.#channel) return this.#channel;
     this.#channel = new BroadcastChannel(`fieldpost:${this.#name}`);
     this.#channel.onmessage = ({ data }) => {
-      const beat = data.startsWith('{"type":"beat"');
-      if (beat && this.#watch) this.#watch.still = 0;
-      if (!beat) for (const listener of [...this.#listeners]) listener(data);
+      if (data.startsWith('{"type":"beat"')) this.#heard(JSON.parse(data).lane);
+      else for (const listener of [...this.#listeners]) listener(data);
     };
     return this.#channel;
   }
@@ -59,45 +65,47 @@ export class Tabs {
     return () => this.#listeners.delete(listener);
   }
 
-  #startWatching() {
+  #heard(lane) {
+    const watch = this.#watches.get(lane);
+    if (watch) watch.still = 0;
+  }
+
+  #startWatching(lane) {
     this.#open();
-    this.#watch ??= { looked: performance.now(), still: 0, timer: setInterval(() => this.#look(), WATCH_EVERY_MS) };
+    if (this.#watches.has(lane)) return;
+    const watch = { looked: performance.now(), still: 0, timer: setInterval(() => look(watch), WATCH_EVERY_MS) };
+    this.#watches.set(lane, watch);
   }
 
-  #look() {
-    const now = performance.now();
-    this.#watch.still += Math.min(now - this.#watch.looked, GAP_MS_MAX);
-    this.#watch.looked = now;
+  #stopWatching(lane) {
+    clearInterval(this.#watches.get(lane)?.timer);
+    this.#watches.delete(lane);
   }
 
-  #stopWatching() {
-    clearInterval(this.#watch?.timer);
-    this.#watch = null;
-  }
-
-  #stoodStill(forMs) {
-    if (!this.#watch) return false;
-    this.#look();
-    return this.#watch.still >= forMs;
+  #stoodStill(lane, forMs) {
+    const watch = this.#watches.get(lane);
+    if (!watch) return false;
+    look(watch);
+    return watch.still >= forMs;
   }
 
   /**
-   * Take the drain lock: resolves to {stolen, lost, beat(), release()}, or null if it was not to be
+   * Take the lock of a lane: resolves to {stolen, lost, beat(), release()}, or null if it was not to be
    * had in `waitMs`. A holder that did not beat for `stealAfterMs` while we were looking is
    * replaced; it finds `lost` true.
    */
-  async lead(waitMs, stealAfterMs) {
+  async lead(lane, waitMs, stealAfterMs) {
     if (!navigator.locks) throw new GlueError("QUEUE_ERROR", "This browser has no Web Locks, so it cannot deliver safely.");
-    const steal = this.#stoodStill(stealAfterMs);
+    const steal = this.#stoodStill(lane, stealAfterMs);
     const waiting = new AbortController();
     const timer = setTimeout(() => waiting.abort(), waitMs);
     try {
-      const leadership = await this.#request(steal ? { steal } : { signal: waiting.signal });
-      this.#stopWatching();
+      const leadership = await this.#request(lane, steal ? { steal } : { signal: waiting.signal });
+      this.#stopWatching(lane);
       return leadership;
     } catch (error) {
       if (error.name !== "AbortError") throw error;
-      this.#startWatching();
+      this.#startWatching(lane);
       return null;
     } finally {
       clearTimeout(timer);
@@ -106,12 +114,12 @@ export class Tabs {
 
   /** Resolves when the lock is ours. The lock's own promise ends later: by `release`, or rejected
    *  when another context stole it. */
-  #request(options) {
+  #request(lane, options) {
     return new Promise((resolve, reject) => {
       const leadership = { stolen: Boolean(options.steal), lost: false };
-      const held = navigator.locks.request(`fieldpost:${this.#name}:drain`, options, () => new Promise((release) => {
+      const held = navigator.locks.request(`fieldpost:${this.#name}:drain:${lane}`, options, () => new Promise((release) => {
         Object.assign(leadership, {
-          beat: () => this.tell(JSON.stringify({ type: "beat", holder: this.#id, n: ++this.#beats })),
+          beat: () => this.tell(JSON.stringify({ type: "beat", lane, holder: this.#id, n: ++this.#beats })),
           release: () => { leadership.lost = true; release(); },
         });
         leadership.beat();
@@ -125,7 +133,7 @@ export class Tabs {
   }
 
   close() {
-    this.#stopWatching();
+    for (const lane of [...this.#watches.keys()]) this.#stopWatching(lane);
     clearTimeout(this.#announced.timer);
     this.#channel?.close();
     this.#channel = null;

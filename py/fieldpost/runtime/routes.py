@@ -1,0 +1,121 @@
+"""Lanes and which one an item takes. Pure.
+
+A lane is a bulkhead: a destination (and zone), or some kinds of work on their way to it, with a
+breaker, a retry budget, learnt timeouts and batches, pauses and a bound on requests of its own, so
+that whatever goes wrong there holds up nothing else (REQUIREMENTS U38, U45).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from fieldpost.destinations.base import Destination
+from fieldpost.engine.breaker import RulesLike, rules_of
+from fieldpost.engine.errors import ConfigError, InvalidItem
+from fieldpost.engine.limits import REQUESTS_MAX
+from fieldpost.engine.retry import PolicyLike, policy_of
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._:-]{0,63}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """``name``: kept in every row that takes it, so it must not change; that of the destination
+    where it is empty. ``kinds``: only these take it, and nothing else does; None: all that no other
+    lane names. ``policy``, ``breaker``: presets by name, or one's own; None: the queue's.
+    ``requests``: how many may be under way at once (1 to `limits.REQUESTS_MAX`)."""
+
+    destination: Destination
+    name: str = ""
+    kinds: frozenset[str] | None = None
+    policy: PolicyLike | None = None
+    breaker: RulesLike = None
+    requests: int = 1
+
+    @property
+    def lane(self) -> str:
+        return self.name or self.destination.lane
+
+
+class Routes:
+    """All lanes of a queue, the first one its home. Raises `ConfigError`, with an error under each
+    lane's name."""
+
+    def __init__(self, lanes: Sequence[Lane]):
+        wrong: dict[str, str] = {}
+        self._lanes: dict[str, Lane] = {}
+        self._by_kind: dict[str, str] = {}
+        self._rest: list[str] = []
+        for lane in lanes:
+            if problem := self._problem(lane):
+                wrong[f"lanes.{lane.lane}"] = problem
+            self._lanes[lane.lane] = lane
+            if lane.kinds is None:
+                self._rest.append(lane.lane)
+            for kind in lane.kinds or ():
+                self._by_kind[kind] = lane.lane
+        if not lanes:
+            wrong["lanes"] = "must name a destination"
+        if wrong:
+            raise ConfigError(fields=wrong)
+
+    def _problem(self, lane: Lane) -> str:
+        if not _NAME.fullmatch(lane.lane):
+            return "must be at most 64 of a-z, 0-9 and . _ : -, and begin with one of the first"
+        if lane.lane in self._lanes:
+            return "is the name of two lanes"
+        twice = sorted(self._by_kind.keys() & (lane.kinds or ()))
+        if twice:
+            return f"{', '.join(twice)} goes by another lane already"
+        if not 1 <= lane.requests <= REQUESTS_MAX:
+            return f"requests must be 1 to {REQUESTS_MAX}"
+        try:
+            rules_of(lane.breaker)
+            if lane.policy is not None:
+                policy_of(lane.policy)
+        except ValueError as error:
+            return str(error)
+        return ""
+
+    def __iter__(self) -> Iterator[Lane]:
+        return iter(self._lanes.values())
+
+    def __len__(self) -> int:
+        return len(self._lanes)
+
+    def __contains__(self, lane: str) -> bool:
+        return lane in self._lanes
+
+    @property
+    def home(self) -> Lane:
+        return next(iter(self))
+
+    def of(self, kind: str, asked: object = None, *, loosely: bool = False) -> Lane:
+        """The lane that an item of a kind takes: the one ``asked`` for, the one that names its
+        kind, else the first that takes any; ``loosely``, what asks for a lane that is not there
+        goes as if it had not. Raises `InvalidItem`, also where the lane's destination does not take
+        the kind."""
+        lane = self._lanes.get(str(asked)) if asked is not None else None
+        if asked is not None and lane is None and not loosely:
+            raise InvalidItem(fields={"lane": f"must be one of {', '.join(self._lanes)}"})
+        lane = lane or self._lanes.get(self._goes_by(kind) or "")
+        if lane is None:
+            raise InvalidItem(fields={"kind": "goes by none of the lanes"})
+        taken = lane.destination.declaration.kinds
+        if taken is not None and kind not in taken:
+            raise InvalidItem(fields={"kind": f"is not taken by {lane.lane}"})
+        return lane
+
+    def open_items(self, lane: str, counters: Mapping[str, int]) -> int:
+        """How many wait for the lane, by the counters of their kinds: an estimate where items were
+        sent by another lane than their kind's."""
+        if len(self) == 1:
+            return counters.get("open", 0)
+        kinds = [name.partition(":")[2] for name in counters if name.startswith("open:")]
+        mine = [kind for kind in kinds if self._goes_by(kind) == lane]
+        return sum(counters[f"open:{kind}"] for kind in mine)
+
+    def _goes_by(self, kind: str) -> str | None:
+        return self._by_kind.get(kind) or (self._rest[0] if self._rest else None)
