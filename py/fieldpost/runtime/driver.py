@@ -85,7 +85,6 @@ class Driver:
         lane: Lane,
         owner: str,
         policy: RetryPolicy,
-        *,
         slots: asyncio.Semaphore | None = None,
         steal_after_ms: int = STEAL_AFTER_MS,
     ):

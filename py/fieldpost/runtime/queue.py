@@ -70,16 +70,8 @@ class Queue(ByHand, Controls, Upkeep):
         self._committer = Committer(host.store, host.clock, host.entropy, owner)
         retry, slots = policy_of(policy), asyncio.Semaphore(config.requests)
         self._drivers = {
-            lane.lane: Driver(
-                host,
-                self._committer,
-                lane,
-                owner,
-                retry,
-                slots=slots,
-                steal_after_ms=steal_after_ms,
-            )
-            for lane in self.routes
+            x.lane: Driver(host, self._committer, x, owner, retry, slots, steal_after_ms)
+            for x in self.routes
         }
         for name, driver in self._drivers.items():
             driver.droppable = self.kinds.droppable
