@@ -172,8 +172,9 @@ class SyncLoop:
             woken.cancel()
 
     async def _delay_ms(self) -> float:
+        every = self._driver.pacing.timer_ms(self._every_ms)
         if self.trouble is not None or not self._driver.may_claim:
-            return self._every_ms
+            return every
         host, now = self._driver.host, self._driver.host.clock.now()
         try:
             counters = await host.store.counters()
@@ -182,11 +183,11 @@ class SyncLoop:
             waits = (await self._driver.lane_state()).wait_ms(now)
         except QueueError as error:
             self.trouble = error
-            return self._every_ms
+            return every
         if not counters.get("open"):
-            return self._every_ms
+            return every
         if waits:
-            return min(self._every_ms, waits)
+            return min(every, waits)
         if held is not None:
             due = held.until
-        return min(self._every_ms, max(due - now, 50)) if due is not None else self._every_ms
+        return min(every, max(due - now, 50)) if due is not None else every

@@ -45,7 +45,7 @@ async def send_parts(
         write = Write(Put(item), was=item.state)
         state = await listen(driver, state)
         going = driver.may_claim and not leadership.lost and not state.held
-        going = going and await driver.picker.may_go_on()
+        going = going and await driver.picker.may_go_on() and driver.pacing.may_go(item.level)
         if not going or await _text_waits(driver):
             return driver.settle_all(state, [replace(taken, item=item)], reading, took_ms)
         if item.id not in await driver.commit_each([write]):
