@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.runtime.test_pacing import MINUTE, TUESDAY_NOON, add, limit, turn, why, world
 
 from fieldpost.engine.power import Device
+from fieldpost.engine.scheduling import STRATEGIES
 from fieldpost.engine.transitions import State
 from fieldpost.ports import Request, Response
 from fieldpost.runtime.bridge import Bridge
@@ -171,3 +174,27 @@ async def test_a_page_tells_the_engine_and_what_waited_goes() -> None:
     assert made.queue._loop._wake.is_set()
     await turn(made)
     assert made.gateway.inbox == [heavy]
+
+
+STATES = st.sampled_from([LOW, LOW, Device(), Device(visible=False), Device(battery=0.1)])
+WORK = st.tuples(st.sampled_from([1, 9, 10]), st.booleans(), STATES)
+
+
+@settings(max_examples=30)
+@given(st.lists(WORK, min_size=1, max_size=8), st.sampled_from(STRATEGIES))
+async def test_whatever_the_device_says_no_text_waits_and_nothing_is_lost(work, strategy) -> None:
+    made = world()
+    await made.queue.configure(strategy=strategy)
+    texts, critical, files = [], [], []
+    for priority, heavy, state in work:
+        made.around.state = state
+        item = await (with_file if heavy else add)(made, priority)
+        (texts if not heavy else critical if priority == 10 else files).append(item)
+        await turn(made)
+        assert set(made.gateway.inbox) >= {*texts, *critical}
+        if not state.low:
+            assert set(made.gateway.inbox) >= set(files)
+        for waits in set(files) - set(made.gateway.inbox):
+            assert await why(made, waits) == WAITS
+    await made.queue.sync()
+    assert sorted(made.gateway.inbox) == sorted(texts + critical + files)

@@ -7,7 +7,7 @@ in the drainer's own commits; only the holder of the drain lock writes them.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -166,9 +166,10 @@ class Pacing:
         """A file that is under way is not among the ready ones: its age at the beginning counts."""
         return self.thrift(by_hand=self.turn.by_hand, file_age_ms=self._began_file_age_ms)
 
-    def may_go(self, level: int) -> bool:
-        """Whether rows of that level go in this turn; those that do come first in the index."""
-        return self._of_turn().may_go(level)
+    @property
+    def may_go(self) -> Callable[[int], bool]:
+        """Whether rows of a level go now, in this turn; those that do come first in the index."""
+        return self._of_turn().may_go
 
     def timer_ms(self, usual: int) -> int:
         """After how long to look for work though nothing happened."""
