@@ -169,6 +169,9 @@ def test_another_operation_fills_no_batch() -> None:
     assert flush_at(gathered([*tickets, *others], now), size, timeout, now) == now + timeout
     same = Text("ticket", "create", 4, now)  # another priority of the same band
     assert flush_at(gathered([*tickets, *others, same], now), size, timeout, now) == now
+    future = [Text("ticket", "create", 5, now + 1), Text("ticket", "create", 5, now - 1)]
+    for texts in (future, future[::-1]):  # the clock was set back: nobody knows since when
+        assert flush_at(gathered(texts, now), size, timeout, now) == now
     other_band = Text("ticket", "create", 3, now)
     assert flush_at(gathered([*tickets, other_band], now), size, timeout, now) == now + timeout
 

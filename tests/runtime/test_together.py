@@ -99,10 +99,11 @@ async def test_each_row_is_read_once_and_what_is_behind_a_crowd_never() -> None:
 
 async def test_a_priority_that_was_changed_counts_at_once() -> None:
     made = world()
-    await made.queue.configure(sync="batched", batch_items=4)
+    await made.queue.configure(sync="batched", batch_items=4, batch_seconds=60)
     item = await add(made, 2)
-    await turn(made)
-    assert made.gateway.inbox == []
+    assert (await made.queue.status())["held"]["until"] == TUESDAY_NOON + 90_000
+    await made.queue.set_priority([item], 8)
+    assert (await made.queue.status())["held"]["until"] == TUESDAY_NOON + 36_000
     await made.queue.set_priority([item], 10)
     await turn(made)
     assert made.gateway.inbox == [item]
