@@ -75,6 +75,7 @@ def test_the_thresholds() -> None:
         ({"visible": "no", "battery": True, "charging": 0}, Device()),
         ({"battery": 1.5}, Device()),
         ({"battery": float("nan")}, Device()),
+        ({"visible": True, "folded": True}, Device(visible=True)),
         ({"battery": 0}, Device(battery=0.0)),
     ],
 )

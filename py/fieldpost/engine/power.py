@@ -35,8 +35,9 @@ class Device:
         return self.battery is not None and self.battery < LOW and self.charging is False
 
 
-def told(visible: Any = None, battery: Any = None, charging: Any = None) -> Device:
-    """A `Device` of values that came from outside; what makes no sense counts as not said."""
+def told(visible: Any = None, battery: Any = None, charging: Any = None, **_more: Any) -> Device:
+    """A `Device` of values that came from outside; what makes no sense, or what only a later
+    version would understand, counts as not said."""
     number = isinstance(battery, (int, float)) and not isinstance(battery, bool)
     return Device(
         visible if isinstance(visible, bool) else None,
