@@ -140,6 +140,24 @@ async def storage_in_use():
     return {"used": told.get("usage"), "quota": told.get("quota")}
 
 
+async def watch_battery(changed):
+    """Call ``changed({"battery": 0 to 1, "charging": bool})`` now and whenever it changes; never
+    where the browser does not tell (only Chromium does, and only its pages)."""
+    if getattr(window.navigator, "getBattery", None) is None:
+        return
+    try:
+        battery = await promised(window.navigator.getBattery())
+    except DeviceError:
+        return  # a policy of the page around this one forbids it
+
+    def told(_event=None):
+        changed({"battery": float(battery.level), "charging": battery.charging is True})
+
+    battery.addEventListener("levelchange", told)
+    battery.addEventListener("chargingchange", told)
+    told()
+
+
 async def facts():
     """What the browser says about device and system (`app.facts` puts it into words)."""
     navigator = window.navigator

@@ -184,6 +184,7 @@ REPEATABLE = (
     "detail",
     "catalogue",
     "link",
+    "device",
     "nudge",
     "sync",
     "pause",

@@ -31,6 +31,7 @@ def _keep(app):
 
 
 def _visibility(app):
+    app.task(app.tell_device())
     if dom.visible():
         app.task(app.engine.tell("nudge", {"reason": "visible"}))
         app.refresh_soon()

@@ -23,6 +23,9 @@ NUMBERS = {
     "every_minutes": ("Every so many minutes (0: only at the times above)", 0, 1440, "scheduled"),
 }
 
+#: Settings that are on or off.
+SWITCHES = ("wait_for_unmetered", "save_power")
+
 
 def offered(settings, name):
     """Whether the engine reports it, and in the sync chosen now it means something."""
@@ -58,10 +61,9 @@ def changes(settings, values):
     for name in ("strategy", "sync"):
         if name in settings and values.get(name) and values[name] != settings[name]:
             made[name] = values[name]
-    if "wait_for_unmetered" in settings:
-        wanted = values.get("wait_for_unmetered") is not None
-        if wanted != settings["wait_for_unmetered"]:
-            made["wait_for_unmetered"] = wanted
+    for name in SWITCHES:
+        if name in settings and (values.get(name) is not None) != settings[name]:
+            made[name] = not settings[name]
     shown = [name for name in NUMBERS if name in settings and name in values]
     for name in shown:
         _number(name, settings[name], values[name].strip(), made, wrong)

@@ -63,6 +63,7 @@ class App:
         self._cached_now = False
         self._update_offered = False
         self._asked_to_persist = False
+        self._battery = {}
         self._tasks = []
 
     def start(self):
@@ -80,6 +81,7 @@ class App:
         self.task(self._open())
         self.task(self.engine.run())
         self.task(self.updates.start())
+        self.task(device_module.watch_battery(self._battery_changed))
         self.task(self._tick())
 
     def task(self, coroutine):
@@ -244,6 +246,7 @@ class App:
 
     async def _engine_up(self):
         await self.engine.tell("link", {"online": dom.online()})
+        await self.tell_device()
         try:
             self.state["version"] = (await self.engine.call("ping")).get("version")
         except EngineError as error:
@@ -252,6 +255,16 @@ class App:
         self.refresh_soon()
         await asyncio.sleep_ms(TICK_MS)  # after whatever the person is waiting for
         await snapshot()
+
+    async def tell_device(self):
+        """The engine's worker cannot see whether anybody looks, nor the battery."""
+        said = {"visible": dom.visible()}
+        said.update(self._battery)
+        await self.engine.tell("device", said)
+
+    def _battery_changed(self, battery):
+        self._battery = battery
+        self.task(self.tell_device())
 
     def _cached(self, ready):
         self._cached_now = ready

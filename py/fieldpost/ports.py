@@ -27,6 +27,7 @@ from .commits import (
 )
 from .engine.model import Capture, Item, Stored
 from .engine.network import Hints
+from .engine.power import Device
 from .engine.scheduling import ReadyKey
 from .engine.transitions import State
 
@@ -232,6 +233,9 @@ class Surroundings(Protocol):
 
     def hints(self) -> Hints:
         """What is said of the network now; asked for at every request."""
+
+    def device(self) -> Device:
+        """Whether the app is looked at, and how its power is; asked for at every request."""
 
 
 class Link(Protocol):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fieldpost.engine.batching import band
 from fieldpost.engine.network import (
@@ -14,7 +16,7 @@ from fieldpost.engine.network import (
     mode,
     quality_of,
 )
-from fieldpost.engine.pacing import Band, flush_at
+from fieldpost.engine.pacing import Batch, Text, flush_at, gathered
 from fieldpost.engine.speed import Speed, ms_left
 
 HOUR = 3_600_000
@@ -117,21 +119,61 @@ def test_only_what_is_known_to_cost_is_metered() -> None:
 def test_batches_flush_by_their_rules() -> None:
     now, size, timeout = 1_000_000, 10, 60_000
 
-    def at(*bands: Band) -> int | None:
-        return flush_at(bands, size, timeout, now)
+    def at(*batches: Batch) -> int | None:
+        return flush_at(batches, size, timeout, now)
 
     assert [band(p) for p in (1, 3, 4, 6, 7, 9, 10)] == [1, 1, 2, 2, 3, 3, 4]
     assert at() is None
-    assert at(Band(5, 9, now)) == now + 60_000
-    assert at(Band(5, 10, now)) == now
-    assert at(Band(8, 4, now)) == now + 36_000
-    assert at(Band(8, 5, now)) == now
-    assert at(Band(7, 5, now)) == now + 36_000
-    assert at(Band(10, 1, now)) == now
-    assert at(Band(2, 1, now)) == now + 90_000
-    assert at(Band(2, 1, now - 90_000)) == now
-    assert at(Band(2, 1, now), Band(5, 1, now - 1_000)) == now + 59_000
-    assert at(Band(2, 1, now + 10**12)) == now  # the clock was set back
+    assert at(Batch(5, 9, now)) == now + 60_000
+    assert at(Batch(5, 10, now)) == now
+    assert at(Batch(8, 4, now)) == now + 36_000
+    assert at(Batch(8, 5, now)) == now
+    assert at(Batch(7, 5, now)) == now + 36_000
+    assert at(Batch(10, 1, now)) == now
+    assert at(Batch(2, 1, now)) == now + 90_000
+    assert at(Batch(2, 1, now - 90_000)) == now
+    assert at(Batch(2, 1, now), Batch(5, 1, now - 1_000)) == now + 59_000
+    assert at(Batch(2, 1, now + 10**12)) == now  # the clock was set back
+
+
+TEXTS = st.builds(
+    Text,
+    st.sampled_from(["ticket", "feedback"]),
+    st.sampled_from(["create", "update"]),
+    st.integers(1, 10),
+    st.integers(900_000, 1_100_000),
+)
+
+
+@given(st.lists(TEXTS, max_size=40), st.integers(1, 12), st.integers(0, 200_000))
+def test_a_lane_goes_with_the_first_of_its_batches_that_is_due(texts, size, timeout) -> None:
+    now = 1_000_000
+    batches = gathered(texts, now)
+    assert sum(batch.count for batch in batches) == len(texts)
+    assert len(batches) == len({(t.kind, t.operation, band(t.priority)) for t in texts})
+    at = flush_at(batches, size, timeout, now)
+    alone = [flush_at(gathered([t], now), size, timeout, now) for t in texts]
+    assert (at is None) is (not texts)
+    if at is not None:
+        assert at <= now + 1.5 * timeout
+        earliest = min(t for t in alone if t is not None)
+        assert max(at, now) <= max(earliest, now)  # company makes nobody wait longer
+        assert at in {flush_at([batch], size, timeout, now) for batch in batches}
+    assert sorted(gathered(texts[::-1], now), key=repr) == sorted(batches, key=repr)
+
+
+def test_another_operation_fills_no_batch() -> None:
+    now, size, timeout = 1_000_000, 4, 60_000
+    tickets = [Text("ticket", "create", 5, now)] * 3
+    others = [Text("ticket", "update", 5, now)] * 3 + [Text("feedback", "create", 5, now)] * 3
+    assert flush_at(gathered([*tickets, *others], now), size, timeout, now) == now + timeout
+    same = Text("ticket", "create", 4, now)  # another priority of the same band
+    assert flush_at(gathered([*tickets, *others, same], now), size, timeout, now) == now
+    future = [Text("ticket", "create", 5, now + 1), Text("ticket", "create", 5, now - 1)]
+    for texts in (future, future[::-1]):  # the clock was set back: nobody knows since when
+        assert flush_at(gathered(texts, now), size, timeout, now) == now
+    other_band = Text("ticket", "create", 3, now)
+    assert flush_at(gathered([*tickets, other_band], now), size, timeout, now) == now + timeout
 
 
 def test_speed_is_of_the_last_ten_seconds() -> None:

@@ -1,6 +1,6 @@
 """The known ways in which systems of this kind fail (REQUIREMENTS part 4), by their numbers.
 
-``test_NN_…`` proves number NN here. Elsewhere, in whole or as well:
+``test_NN_…`` proves number NN here. Elsewhere, in whole or as well (a star: each of that name):
 
 02  tests/runtime/test_delivery.py::test_answers_that_prove_nothing_leave_the_item_here
 06  tests/contract/test_sqlite_shared.py::test_two_stores_on_one_file
@@ -19,16 +19,25 @@
 18  e2e/test_durability.py::test_every_write_of_page_and_engine_asks_for_strict_durability
 18  e2e/test_durability.py::test_saved_is_said_only_after_the_transaction_has_completed
 20  tests/runtime/test_order.py::test_a_temporary_id_is_replaced_durably
+22  tests/runtime/test_breaker.py::test_known_failure_22_*
+22  tests/runtime/test_breaker.py::test_retry_after_as_a_date_*
+22  tests/engine/test_lanes.py::test_known_failure_22_*
+23  tests/runtime/test_breaker.py::test_known_failure_23_*
+23  tests/engine/test_breaker.py::test_known_failure_23_*
 25  e2e/test_bad_input.py::test_a_full_storage_is_said_and_saving_works_once_there_is_room
+26  tests/runtime/test_breaker.py::test_known_failure_26_*
+26  tests/engine/test_lanes.py::test_known_failure_26_*
 28  tests/runtime/test_delivery.py::test_no_classified_answer_is_unknown_and_the_same_bytes_go_again
 
-Not here: 22, 23 (with lanes), 19, 27 (with orders and destinations), 24.
+Not here: 19 (nonces come with the evidence server's orders), 24 (the device that finds its storage
+gone), 27 (updates of what others may have changed come with the destinations that take them).
 """
 
 from __future__ import annotations
 
 import ast
 import asyncio
+import fnmatch
 import json
 import re
 import sqlite3
@@ -365,9 +374,10 @@ def functions(path: Path) -> set[str]:
 
 def test_every_number_is_proved_or_named_as_missing() -> None:
     assert __doc__ is not None
-    table = re.findall(r"^(\d\d)  (\S+)::(\w+)$", __doc__, re.MULTILINE)
+    table = re.findall(r"^(\d\d)  (\S+)::([\w*]+)$", __doc__, re.MULTILINE)
     for number, path, name in table:
-        assert name in functions(ROOT / path), f"{number}: {path}::{name} is not there"
+        found = fnmatch.filter(functions(ROOT / path), name)
+        assert any(one.startswith("test_") for one in found), f"{number}: no {path}::{name}"
     elsewhere = re.findall(r"\b\d\d\b", __doc__.partition("Not here:")[2])
     here = [name[5:7] for name in functions(Path(__file__)) if re.match(r"test_\d\d_", name)]
     proved = {number for number, _, _ in table} | set(here)

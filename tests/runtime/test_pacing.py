@@ -586,3 +586,20 @@ async def test_a_permanent_refusal_counts_as_failed() -> None:
     await made.queue.sync()
     assert (await made.queue.get(item)).state is State.FAILED
     assert [(t["sent"], t["failed"]) for t in await made.queue.history()] == [(0, 1)]
+
+
+async def test_what_waits_for_a_window_goes_when_the_window_is_taken_away() -> None:
+    """Seed 20 of the simulator's order worlds: it went twelve hours late."""
+    made = world()
+    night = {"from": "03:00", "to": "04:00", "use": "disruptive"}
+    await made.queue.configure(maintenance=[night], disruptive_kinds=["ticket"])
+    ids = [await add(made) for _ in range(3)]
+    later = await add(made, not_before=made.clock.now() + HOUR)
+    await turn(made)
+    assert made.gateway.inbox == []
+    await made.queue.configure(maintenance=[])
+    await turn(made)
+    assert made.gateway.inbox == ids
+    made.clock.advance(HOUR)
+    await turn(made)
+    assert made.gateway.inbox == [*ids, later]

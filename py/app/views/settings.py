@@ -16,6 +16,7 @@ def settings(state):
         _strategy(values, known["errors"]) if preferences.offered(values, "strategy") else None,
         _sync(values, known["errors"]) if preferences.offered(values, "sync") else None,
         _metered(values) if preferences.offered(values, "wait_for_unmetered") else None,
+        _power(state, values) if preferences.offered(values, "save_power") else None,
         _limits(state),
         h("p", {"key": "said", "class": "said", "role": "status"}, known["said"]),
     ]
@@ -156,30 +157,44 @@ def _field(name, label, props, wrong):
     )
 
 
-def _metered(values):
+def _switch(name, identity, on, label, more):
     props = {
         "type": "checkbox",
         "role": "switch",
-        "id": "set-unmetered",
-        "name": "wait_for_unmetered",
-        "checked": bool(values["wait_for_unmetered"]),
-        "aria-describedby": "set-unmetered-more",
+        "id": identity,
+        "name": name,
+        "checked": bool(on),
+        "aria-describedby": identity + "-more",
     }
+    return h(
+        "div",
+        {"class": "choice"},
+        h("input", props),
+        h("label", {"for": identity}, label),
+        h("p", {"id": identity + "-more", "class": "meta"}, more),
+    )
+
+
+def _metered(values):
     more = (
         "On mobile data items then wait up to 24 hours, or until 1 MB has come together. "
         "Sync now sends at any time."
     )
-    return _card(
-        "metered",
-        "Mobile data",
-        h(
-            "div",
-            {"class": "choice"},
-            h("input", props),
-            h("label", {"for": "set-unmetered"}, "Wait for Wi-Fi"),
-            h("p", {"id": "set-unmetered-more", "class": "meta"}, more),
-        ),
+    on = values["wait_for_unmetered"]
+    switch = _switch("wait_for_unmetered", "set-unmetered", on, "Wait for Wi-Fi", more)
+    return _card("metered", "Mobile data", switch)
+
+
+def _power(state, values):
+    """Its effect now is told beside it."""
+    more = (
+        "Below 15 % and not charging, files wait up to 24 hours; text, and what is critical, goes. "
+        "In the background less is sent at a time. Sync now sends everything."
     )
+    network = (state.get("status") or {}).get("network") or {}
+    now = (network.get("thrift") or {}).get("text")
+    switch = _switch("save_power", "set-power", values["save_power"], "Spare the battery", more)
+    return _card("power", "Battery", switch, h("p", {"class": "meta"}, now) if now else None)
 
 
 def _limits(state):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from . import batching
 from .windows import Offset, clock_time
@@ -22,29 +23,56 @@ class Held:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Band:
-    """The waiting texts of one priority band. ``since``: ms, when the oldest one was made;
-    ``count`` needs to be exact up to a full batch only."""
+class Text(NamedTuple):
+    """A waiting text. ``created_at``: ms."""
 
-    top: int  # highest priority among them
+    kind: str
+    operation: str
+    priority: int
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Waiting texts that make one batch. ``top``: the highest priority among them; ``since``: ms,
+    when the oldest one was made."""
+
+    top: int
     count: int
     since: int
 
 
-def flush_at(bands: Iterable[Band], size: int, timeout_ms: int, now: int) -> int | None:
-    """When the first of the bands is to be sent (ms; at most ``now`` = at once); None when nothing
-    waits. A band that was made in the future (the clock was set back) does not wait."""
+def gathered(texts: Iterable[Text], now: int) -> list[Batch]:
+    """One lane's texts as batches, each of one operation of one kind and one priority band. A text
+    of the future (the clock was set back) makes its batch one of the future."""
+    batches: dict[tuple[str, str, int], Batch] = {}
+    for kind, operation, priority, made in texts:
+        key = (kind, operation, batching.band(priority))
+        before = batches.get(key, Batch(0, 0, made))
+        first, last = sorted((made, before.since))
+        since = last if last > now else first
+        batches[key] = Batch(max(before.top, priority), before.count + 1, since)
+    return list(batches.values())
+
+
+def flush_at(batches: Iterable[Batch], size: int, timeout_ms: int, now: int) -> int | None:
+    """When the lane goes (ms; at most ``now`` = at once): with the first batch that is due; None
+    when nothing waits.
+
+    What is not due rides along. Waiting saves waking the radio and making the connection, and both
+    are up then; a request may hold several operations. Leaving the rest behind would save nothing
+    and would need a claim that passes over rows of the index, which costs the more the more wait.
+    """
     times = (
         batching.flush_at(
-            count=band.count,
-            top_priority=band.top,
-            oldest_at=band.since,
+            count=batch.count,
+            top_priority=batch.top,
+            oldest_at=batch.since,
             now=now,
             capacity=size,
             timeout_ms=timeout_ms,
         )
-        for band in bands
+        for batch in batches
     )
     return min(times, default=None)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from fieldpost._version import __version__
 from fieldpost.engine.errors import InvalidItem, QueueError
+from fieldpost.engine.power import Device, told
 
 from .acts import Done
 from .queue import Queue
@@ -39,17 +40,25 @@ _MANY = ("retry_many", "cancel_many", "discard_many", "restore_many", "set_prior
 
 
 class Bridge:
-    """``call`` is what a worker exports. ``set_link`` takes what the page says of the network."""
+    """``call`` is what a worker exports. ``set_link`` takes what the page says of the network,
+    ``set_device`` what it says of itself and of the battery."""
 
-    def __init__(self, queue: Queue, set_link: Callable[[bool], None]):
+    def __init__(
+        self,
+        queue: Queue,
+        set_link: Callable[[bool], None],
+        set_device: Callable[[Device], None] = lambda _device: None,
+    ):
         self._queue = queue
         self._set_link = set_link
+        self._set_device = set_device
         self._beat = 0
         self._methods: dict[str, Callable[..., Awaitable[Any]]] = {
             "ping": self._ping,
             "sync": self._sync,
             "retry_all": self._retry_all,
             "link": self._link,
+            "device": self._device,
             "nudge": self._nudge,
             "enqueue": self._enqueue,
             "detail": self._detail,
@@ -81,6 +90,11 @@ class Bridge:
 
     async def _link(self, online: bool) -> dict[str, Any]:
         self._set_link(bool(online))
+        return {}
+
+    async def _device(self, **said: Any) -> dict[str, Any]:
+        self._set_device(told(**said))
+        self._queue.nudge()  # what was put off may go now
         return {}
 
     async def _nudge(self, reason: str = "") -> dict[str, Any]:

@@ -11,6 +11,7 @@ from . import settings as kept
 from .committer import Change, Committer
 from .contact import by_hand
 from .driver import Driver, Host
+from .overdue import unpark
 
 
 class Controls:
@@ -60,9 +61,13 @@ class Controls:
         Returns `settings`. Raises `InvalidItem` with an error for each field that is wrong.
         """
         now = self._host.clock.now()
-        record = kept.checked(changes, await kept.read_record(self._host.store), now)
+        before = await kept.read_record(self._host.store)
+        record = kept.checked(changes, before, now)
         note = f"configure {' '.join(sorted(changes))}"
         await self._configured({kept.PLACE: json.dumps(record)}, note)
+        if not changes.keys().isdisjoint({"maintenance", "disruptive_kinds"}):
+            kinds = kept.understood(before).disruptive_kinds
+            await unpark(self._host.store, self._committer, self._host.clock, kinds)
         self._changed()
         return await self.settings()
 

@@ -136,8 +136,9 @@ class LaneLoop:
 
     async def _delay_ms(self) -> float:
         driver = self.driver
+        every = driver.pacing.timer_ms(self._every_ms)
         if self.trouble is not None or not driver.may_claim:
-            return self._every_ms
+            return every
         host, now = driver.host, driver.host.clock.now()
         try:
             counters = await host.store.counters()
@@ -146,11 +147,11 @@ class LaneLoop:
             waits = (await driver.lane_state()).wait_ms(now)
         except QueueError as error:
             self.trouble = error
-            return self._every_ms
+            return every
         if not counters.get("open"):
-            return self._every_ms
+            return every
         if waits:
-            return min(self._every_ms, waits)
+            return min(every, waits)
         if held is not None:
             due = held.until
-        return min(self._every_ms, max(due - now, 50)) if due is not None else self._every_ms
+        return min(every, max(due - now, 50)) if due is not None else every

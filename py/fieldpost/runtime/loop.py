@@ -161,7 +161,8 @@ class SyncLoop:
         """Until there is something to take in, tidying meanwhile; False when only time went by."""
         clock = self._home.host.clock
         woken = asyncio.ensure_future(self._wake.wait())
-        timer = asyncio.ensure_future(clock.sleep(self._every_ms))
+        every = self._home.pacing.timer_ms(self._every_ms)
+        timer = asyncio.ensure_future(clock.sleep(every))
         try:
             await self._tidy_at_times()
             await asyncio.wait({timer, woken}, return_when=asyncio.FIRST_COMPLETED)

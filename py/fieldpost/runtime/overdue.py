@@ -1,11 +1,14 @@
-"""What falls due without an answer: children left over by a commit, and items past their expiry."""
+"""What falls due without an answer: children left over by a commit, items past their expiry, and
+those that waited for a window that is no more."""
 
 from __future__ import annotations
 
-from fieldpost.engine.machine import Lapsed, step
+from collections.abc import Collection
+
+from fieldpost.engine.machine import Lapsed, Woken, step
 from fieldpost.engine.ordering import has_expired
 from fieldpost.engine.record import history_with
-from fieldpost.engine.transitions import Event
+from fieldpost.engine.transitions import Event, State
 from fieldpost.ports import Clock, Put, Refused, Store
 
 from .committer import Change, Committer, Write
@@ -48,3 +51,25 @@ async def expire(store: Store, committer: Committer, clock: Clock) -> int:
             count += len(writes)
         except Refused:
             continue  # one of them was claimed or changed meanwhile: look again
+
+
+async def unpark(store: Store, committer: Committer, clock: Clock, kinds: Collection[str]) -> None:
+    """Look at once at the items of ``kinds`` that wait for a time: a person changed the windows
+    that they may have been put off for. (Whatever still has to wait is put off again.)"""
+    counters = await store.counters()
+    if not any(counters.get(f"open:{kind}") for kind in kinds):
+        return
+    cursor: int | None = None
+    while True:
+        page = await store.page([State.PENDING], limit=_PAGE, cursor=cursor)
+        now = clock.now()
+        for item in (row.item for row in page.rows):
+            if item.kind not in kinds or item.ready or (item.not_before or 0) > now:
+                continue
+            try:
+                await committer.commit(Change([Write(Put(step(item, Woken(), now)), item.state)]))
+            except Refused:
+                continue  # it went, or was changed: whoever did that has seen to it
+        if page.next is None:
+            return
+        cursor = page.next

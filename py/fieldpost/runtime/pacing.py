@@ -7,76 +7,35 @@ in the drainer's own commits; only the holder of the drain lock writes them.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
-from fieldpost.engine import batching, network, pacing, windows
+from fieldpost.engine import network, pacing, power, windows
 from fieldpost.engine.model import Item
 from fieldpost.engine.network import Hints, Meter
-from fieldpost.engine.pacing import Band, Held
-from fieldpost.engine.scheduling import Average, Rule, is_text, observed, priority_of
+from fieldpost.engine.pacing import Held
+from fieldpost.engine.power import Device, Thrift
+from fieldpost.engine.scheduling import Rule, is_text, observed
 from fieldpost.engine.speed import Speed, ms_left
 from fieldpost.engine.transitions import State
 from fieldpost.ports import Clock, Store, Surroundings
 
 from . import settings as kept
+from .backlog import backlog
 from .committer import Write
+from .memory import Memory, Turn
 from .settings import Settings
+from .together import Together
 
 #: Tables of the side records, by lane.
 TABLE, HISTORY = "scheduling", "history"
 HISTORY_MAX = 50
 #: Settings older than this are read again: contexts that hear no message see a change too.
 _FRESH_MS = 1_000
-#: Rows looked at to tell how many bytes wait.
-_SAMPLE = 50
 _SENT = frozenset({State.COMPLETED, State.HANDED_OVER})
 _WAITING = (State.PENDING, State.UNKNOWN)
 _UNDER_WAY = (*_WAITING, State.IN_PROGRESS)
-
-
-@dataclass(slots=True)
-class Memory:
-    """What a lane remembers between turns. ``since``: it has been sending since then without a
-    silence longer than the bound on waiting; ``last``: the latest answer; ``slot``: the latest
-    time of the schedule that was kept. All ms."""
-
-    since: int = 0
-    last: int = 0
-    slot: int = 0
-    averages: dict[int, Average] = field(default_factory=dict)
-
-    def dump(self) -> str:
-        levels = {str(p): [a.success, a.response_ms, a.samples, a.at] for p, a in self._known()}
-        return json.dumps(
-            {"since": self.since, "last": self.last, "slot": self.slot, "levels": levels}
-        )
-
-    def _known(self) -> list[tuple[int, Average]]:
-        return sorted(self.averages.items())
-
-    @classmethod
-    def load(cls, text: str | None) -> Memory:
-        value = json.loads(text) if text else {}
-        averages = {int(p): Average(*a[:4]) for p, a in value.get("levels", {}).items()}
-        known = {name: int(value.get(name, 0)) for name in ("since", "last", "slot")}
-        return cls(**known, averages=averages)
-
-
-@dataclass(slots=True)
-class Turn:
-    """One entry of the sync history."""
-
-    at: int
-    by_hand: bool = False
-    ms: int = 0
-    sent: int = 0
-    failed: int = 0
-    bytes: int = 0
-    error: str | None = None
-    connection: str | None = None
-    quality: str = "unknown"
 
 
 class Pacing:
@@ -97,6 +56,9 @@ class Pacing:
         self._speed = Speed()
         self._began_metered = False
         self._recorded = False  # the turn under way is the first in the history
+        self._together = Together(store, lane)
+        self._file_age_ms = 0  # of the oldest ready file, while the battery is low
+        self._began_file_age_ms = 0
         self._bytes_left: int | None = None  # when the turn's progress was first asked for
 
     # --- the host --------------------------------------------------------------------------------
@@ -104,6 +66,10 @@ class Pacing:
     @property
     def hints(self) -> Hints:
         return self._around.hints() if self._around is not None else Hints()
+
+    @property
+    def device(self) -> Device:
+        return self._around.device() if self._around is not None else Device()
 
     def offset(self, at: int) -> int:
         """Local time minus UTC at a moment, ms: the user's setting, else the device's."""
@@ -142,6 +108,7 @@ class Pacing:
         """Why it does not go on sending. ``begun``: in the middle of a turn. One that was let begin
         on a network that costs sends all there is, not just until less than a megabyte is left."""
         settings, now = await self.refresh(), self._clock.now()
+        await self._note_file_age(now)
         closed = [w for w in settings.windows if w.of(self._lane, "closed")]
         if closed and windows.inside(closed, now, self.offset):
             return pacing.maintenance(windows.next_change(closed, now, self.offset), self.offset)
@@ -154,7 +121,7 @@ class Pacing:
 
     async def _mode(self, now: int) -> network.Mode:
         hints = self.hints
-        oldest_ms, waiting = await self._backlog(now)
+        oldest_ms, waiting = await backlog(self._store, _WAITING, now)
         return network.mode(
             online=True,
             metered=hints.metered,
@@ -163,20 +130,6 @@ class Pacing:
             oldest_ms=oldest_ms,
             waiting=waiting,
         )
-
-    async def _backlog(self, now: int, states: Sequence[State] = _WAITING) -> tuple[int, int]:
-        """Age of the oldest waiting item (ms) and the bytes that wait: exact for short queues,
-        extrapolated from the oldest rows for long ones."""
-        page = await self._store.page(states, limit=_SAMPLE)
-        rows = [row.item for row in page.rows]
-        if not rows:
-            return 0, 0
-        size = sum(item.size for item in rows)
-        if page.next is not None:
-            counters = await self._store.counters()
-            count = sum(counters.get(f"state:{state}", 0) for state in states)
-            size = size * max(count, len(rows)) // len(rows)
-        return max(now - rows[0].created_at, 0), size
 
     def _held_by_schedule(self, now: int, done: int) -> Held | None:
         times, every = self.settings.times, self.settings.every_minutes
@@ -193,27 +146,42 @@ class Pacing:
     async def _held_for_others(self, now: int) -> Held | None:
         """`batched`. Only texts wait for one another: a file whose text is sent is under way."""
         settings = self.settings
-        keys = await self._store.ready_keys(self._lane, settings.batch_items)
-        texts = [key for key in keys if is_text(key.level)]
-        if not texts or len(texts) < len(keys):
-            return None
-        levels = {key.level: key.id for key in reversed(texts)}
-        heads = {row.item.id: row.item for row in await self._store.get(list(levels.values()))}
-        bands: dict[int, Band] = {}
-        for level, head in levels.items():
-            count = sum(key.level == level for key in texts)
-            item = heads.get(head)
-            priority = priority_of(level)
-            name = batching.band(priority)
-            before = bands.get(name, Band(0, 0, now))
-            since = before.since if item is None else min(before.since, item.created_at)
-            if item is not None and item.created_at > now:
-                since = item.created_at
-            bands[name] = Band(max(before.top, priority), before.count + count, since)
-        at = pacing.flush_at(
-            bands.values(), settings.batch_items, settings.batch_seconds * 1000, now
+        at = await self._together.due_at(
+            settings.batch_items, settings.batch_seconds * 1000, now, self.thrift().may_go
         )
         return None if at is None or at <= now else pacing.batched(at, self.offset)
+
+    # --- what is put off to spare the device -----------------------------------------------------
+
+    def thrift(self, *, by_hand: bool = False, file_age_ms: int = 0) -> Thrift:
+        """What sending is held to now, as of the latest `stopped`."""
+        return power.thrift(
+            self.device,
+            wanted=self.settings.save_power,
+            by_hand=by_hand,
+            file_age_ms=max(self._file_age_ms, file_age_ms),
+        )
+
+    def _of_turn(self) -> Thrift:
+        """A file that is under way is not among the ready ones: its age at the beginning counts."""
+        return self.thrift(by_hand=self.turn.by_hand, file_age_ms=self._began_file_age_ms)
+
+    @property
+    def may_go(self) -> Callable[[int], bool]:
+        """Whether rows of a level go now, in this turn; those that do come first in the index."""
+        return self._of_turn().may_go
+
+    def timer_ms(self, usual: int) -> int:
+        """After how long to look for work though nothing happened."""
+        return usual * self.thrift().timer
+
+    async def _note_file_age(self, now: int) -> None:
+        """The first row of each level is the oldest of it: two reads, whatever waits."""
+        self._file_age_ms = 0
+        if self.settings.save_power and self.device.low:
+            keys = await self._store.ready_keys(self._lane, 1)
+            rows = await self._store.get([key.id for key in keys if not is_text(key.level)])
+            self._file_age_ms = max((now - row.item.created_at for row in rows), default=0)
 
     def parked_until(self, item: Item, now: int) -> tuple[bool, int | None]:
         """Whether the item's kind must wait for a window now, and for when that begins."""
@@ -226,14 +194,20 @@ class Pacing:
 
     def why(self, item: Item, now: int) -> str | None:
         """A sentence that is about this item only, None when there is none."""
-        parked, until = self.parked_until(item, now) if item.state in _WAITING else (False, None)
-        return pacing.in_window(until, self.offset) if parked else None
+        if item.state not in _WAITING:
+            return None
+        parked, until = self.parked_until(item, now)
+        if parked:
+            return pacing.in_window(until, self.offset)
+        return None if self.thrift().may_go(item.level) else power.FILES_TEXT
 
     # --- turns -----------------------------------------------------------------------------------
 
     async def begin(self, *, by_hand: bool) -> None:
         """A turn begins."""
         self.turn = Turn(self._clock.now(), by_hand)
+        await self._note_file_age(self.turn.at)
+        self._began_file_age_ms = self._file_age_ms
         self._began = self._clock.monotonic()
         self._speed, self._bytes_left = Speed(self._began), None
         self._began_metered, self._recorded = self.hints.metered, False
@@ -249,8 +223,8 @@ class Pacing:
         return Rule(settings.strategy, bound, memory.since, memory.averages)
 
     def network(self) -> dict[str, Any]:
-        """What is known of the network, for `Queue.status`."""
-        hints, meter = self.hints, self.meter
+        """What is known of the network and the device, for `Queue.status`."""
+        hints, meter, thrift = self.hints, self.meter, self.thrift()
         return {
             "quality": meter.quality(hints),
             "stability": round(meter.stability, 2),
@@ -258,11 +232,14 @@ class Pacing:
             "mbps": meter.mbps(hints),
             "type": hints.type,
             "metered": hints.metered,
+            **asdict(self.device),
+            "thrift": {"reason": thrift.reason, "text": thrift.text} if thrift.reason else None,
         }
 
     @property
     def batch_items(self) -> int:
-        return network.BATCH_ITEMS[self.meter.quality(self.hints)]
+        most = network.BATCH_ITEMS[self.meter.quality(self.hints)]
+        return min(most, self._of_turn().batch_items)
 
     async def settled(
         self, writes: Sequence[Write], contact: str, text: str, *, last: bool
@@ -309,7 +286,7 @@ class Pacing:
         """``known`` = done, total, bytes_done, bytes_total of the driver, with what is left in
         bytes (estimated once a turn), the moving speed and the time left."""
         if self._bytes_left is None:
-            left = (await self._backlog(self._clock.now(), _UNDER_WAY))[1]
+            left = (await backlog(self._store, _UNDER_WAY, self._clock.now()))[1]
             self._bytes_left = known["bytes_done"] + left
         items, size = self._speed.per_second(self._clock.monotonic())
         done, bytes_done = known["done"], known["bytes_done"]

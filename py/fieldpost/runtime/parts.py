@@ -42,7 +42,7 @@ async def send_parts(sending: Sending, taken: Claim) -> list[Write]:
         write = Write(Put(item), was=item.state)
         sending.state = sending.state.told(await heard(driver))
         going = driver.may_claim and not sending.leadership.lost and not sending.state.held
-        going = going and await driver.picker.may_go_on()
+        going = going and await driver.picker.may_go_on() and driver.pacing.may_go(item.level)
         if not going or await _text_waits(driver):
             return sending.settle([replace(taken, item=item)], reading, took_ms)
         if item.id not in await driver.commit_each([write]):

@@ -71,16 +71,18 @@ class Picker:
         driver = self._driver
         store, lane = driver.host.store, driver.lane
         now, draw = driver.host.clock.now(), driver.host.entropy.fraction
-        rule = driver.pacing.rule(now)
+        rule, may_go = driver.pacing.rule(now), driver.pacing.may_go
         if rule.strategy == "priority":  # in the order of the index, but for what is old
-            rows = await store.ready(lane, limit, PARTS)
+            ready = await store.ready(lane, limit, PARTS)
+            rows = [row for row in ready if may_go(row.item.level)]
             if len(rows) < limit:  # that is all there is
                 keys = [_key(row.item) for row in rows]
                 seen = {row.item.id: _seen(row.item) for row in rows}
                 return _in_order(rows, choose(keys, seen, rule, limit, now, draw))
             if not self._old and not await self._finds_old(rule, now):
                 return rows
-        keys = texts_or_files(await store.ready_keys(lane, limit))
+        ready_keys = await store.ready_keys(lane, limit)
+        keys = texts_or_files(key for key in ready_keys if may_go(key.level))
         heads = {key: key.id for key in _heads(keys)}
         seen = await self._seen(heads.values())
         old = {k.level for k, id_ in heads.items() if id_ in seen and is_old(seen[id_], rule, now)}
@@ -94,7 +96,8 @@ class Picker:
             seen |= {row.item.id: _seen(row.item) for row in rows}
             opened = {row.item.id: row for row in rows if overdue}
         if rule.strategy == "lifo":
-            keys += await store.ready_keys(lane, limit, newest_first=True)
+            newest = await store.ready_keys(lane, limit, newest_first=True)
+            keys += [key for key in newest if may_go(key.level)]
         chosen = choose(keys, seen, rule, limit, now, draw)
         rest = await store.get([key.id for key in chosen if key.id not in opened], PARTS)
         opened |= {row.item.id: row for row in rest}

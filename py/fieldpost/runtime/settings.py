@@ -43,6 +43,8 @@ class Settings:
     every_minutes: int = 0
     #: Wait for a network that costs nothing, within the bounds of `engine.network`.
     wait_for_unmetered: bool = False
+    #: Do less while the battery is low or nobody looks at the app (`engine.power`).
+    save_power: bool = True
     #: As `engine.windows.parse_window` takes them.
     maintenance: tuple[Mapping[str, Any], ...] = ()
     #: Kinds of work sent in windows of use ``disruptive`` only, where there is such a window.
@@ -118,6 +120,7 @@ _CHECKS: dict[str, Callable[[Any], str]] = {
     "at_times": _times,
     "every_minutes": _whole(0, _DAY_MINUTES),
     "wait_for_unmetered": _flag,
+    "save_power": _flag,
     "maintenance": _maintenance,
     "disruptive_kinds": _texts,
     "utc_offset_minutes": _whole(-_DAY_MINUTES, _DAY_MINUTES, none=True),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from fieldpost.engine.network import Hints
+from fieldpost.engine.power import Device
 
 
 @dataclass
@@ -13,9 +14,13 @@ class FakeSurroundings:
 
     offsets: list[tuple[int, int]] = field(default_factory=list)
     network: Hints = field(default_factory=Hints)
+    state: Device = field(default_factory=Device)
 
     def utc_offset_ms(self, at: int) -> int:
         return next((offset for since, offset in reversed(self.offsets) if at >= since), 0)
 
     def hints(self) -> Hints:
         return self.network
+
+    def device(self) -> Device:
+        return self.state

@@ -38,6 +38,7 @@ Call = Callable[[str, str], Awaitable[str]]
 class Opened:
     queue: Queue
     link: BrowserLink
+    around: BrowserSurroundings
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ async def serve(
     )
     opened = await _open(gateway, name, token, how)
     await opened.queue.start()
-    return Bridge(opened.queue, opened.link.report).call
+    return Bridge(opened.queue, opened.link.report, opened.around.report).call
 
 
 async def _open(gateway: str | None, name: str, token: str | None, how: Manner) -> Opened:
@@ -116,8 +117,8 @@ async def _open(gateway: str | None, name: str, token: str | None, how: Manner) 
     device = await Device.open(name)
     store, clock, entropy = IndexedDBStore(device), BrowserClock(), BrowserEntropy()
     tabs = BrowserTabs(device)
-    link = BrowserLink(tabs)
-    host = Host(store, FetchTransport(device), clock, entropy, link, tabs, BrowserSurroundings())
+    link, around = BrowserLink(tabs), BrowserSurroundings()
+    host = Host(store, FetchTransport(device), clock, entropy, link, tabs, around)
     # The page saves without the engine: it has to know what still fits.
     limits = json.dumps(how.config.limits.for_captures(), separators=(",", ":"))
     await device.call("keepLimits", limits)
@@ -141,7 +142,7 @@ async def _open(gateway: str | None, name: str, token: str | None, how: Manner) 
         on_close=close,
         steal_after_ms=how.steal_after_ms,
     )
-    return Opened(queue, link)
+    return Opened(queue, link, around)
 
 
 def _absolute(gateway: str) -> str:

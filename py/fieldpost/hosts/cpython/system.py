@@ -15,7 +15,14 @@ from typing import Any
 
 from fieldpost.engine.ids import uuid7
 from fieldpost.engine.network import Hints
+from fieldpost.engine.power import Device
 from fieldpost.ports import Leadership
+
+#: Where Linux tells of batteries and mains.
+_POWER = Path("/sys/class/power_supply")
+_POWER_EVERY_S = 60
+#: Whether a battery in that state is on a charger; any other word says nothing.
+_CHARGING = {"Charging": True, "Full": True, "Not charging": True, "Discharging": False}
 
 
 class SystemClock:
@@ -38,13 +45,52 @@ class SystemEntropy:
 
 
 class SystemSurroundings:
-    """The machine's time zone. It does not say what its network costs."""
+    """The machine's time zone, and its battery where Linux tells of one. It does not say what its
+    network costs, nor whether anybody looks."""
+
+    def __init__(self, power: Path = _POWER):
+        self._power = power
+        self._read_at: float | None = None
+        self._device = Device()
 
     def utc_offset_ms(self, at: int) -> int:
         return time.localtime(at / 1000).tm_gmtoff * 1000
 
     def hints(self) -> Hints:
         return Hints()
+
+    def device(self) -> Device:
+        """As read within the last minute: some machines take long to look at their battery."""
+        now = time.monotonic()
+        if self._read_at is None or now - self._read_at >= _POWER_EVERY_S:
+            self._read_at = now
+            self._device = _battery(self._power)
+        return self._device
+
+
+def _battery(folder: Path) -> Device:
+    """Of the machine's batteries the fullest (the kernel's sysfs-class-power): a laptop may have
+    two, and drains one after the other. Those of a mouse or a keyboard are not the machine's."""
+    levels, says = [], []
+    for supply in sorted(folder.glob("*")):
+        if _word(supply / "scope") == "Device":
+            continue
+        if _word(supply / "type") == "Battery":
+            capacity = _word(supply / "capacity")
+            if capacity.isdigit():
+                levels.append(min(int(capacity), 100) / 100)
+            says.append(_CHARGING.get(_word(supply / "status")))
+        elif _word(supply / "online") == "1":
+            says.append(True)
+    charging = None if None in says and True not in says else True in says
+    return Device(battery=max(levels), charging=charging) if levels else Device()
+
+
+def _word(path: Path) -> str:
+    """The file's one word, empty where it is not there or cannot be read."""
+    with contextlib.suppress(OSError):
+        return path.read_text(encoding="ascii", errors="replace").strip()
+    return ""
 
 
 class AlwaysOnline:
