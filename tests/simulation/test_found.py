@@ -10,7 +10,7 @@ from tests.runtime.worlds import World
 from fieldpost.engine.transitions import State
 from fieldpost.ports import Commit, Request, Response
 from fieldpost.runtime.device import TOKEN
-from fieldpost.testing.fakes import FakeGateway
+from fieldpost.testing.fakes import FakeGateway, lose_answer
 from fieldpost.testing.simulator.gateway import problem
 
 
@@ -77,3 +77,21 @@ async def test_who_lost_the_lock_before_waking_up_takes_nothing_from_the_drainer
     await world.queue.sync()
     assert seen == [State.IN_PROGRESS]
     assert (await world.queue.get(item.id)).state is State.COMPLETED
+
+
+async def test_a_server_that_forgot_the_text_of_an_unanswered_part_gets_it_again() -> None:
+    """Seed 0 with the ledger pruned early: the answer to a part was lost, then the server did not
+    know the item any more, and what marks an attempt of parts was sent as if it were the text. The
+    request was no JSON, and nothing that shared it was ever delivered."""
+    world = World()
+    world.gateway.faults = [lambda _gateway, _request, route: route(), lose_answer]
+    item = await world.queue.enqueue(
+        "ticket", {"summary": "Pump 3 leaks"}, attachments=[await world.attach(parts=2)]
+    )
+    await world.queue.sync()
+    assert (await world.queue.get(item.id)).state is State.UNKNOWN
+    world.gateway.ledger.clear()
+    world.gateway.files.clear()
+    await world.settle()
+    assert (await world.queue.get(item.id)).state is State.COMPLETED
+    assert world.gateway.inbox == [item.id]
