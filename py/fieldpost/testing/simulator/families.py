@@ -7,13 +7,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fieldpost.engine.scheduling import STRATEGIES
-from fieldpost.engine.transitions import OPEN_STATES
+from fieldpost.engine.transitions import OPEN_STATES, State
 
 from .gateway import POISON, REFUSED
 from .people import act, capture, enqueue, new_id, person
 from .world import MARKER, Tab, World
 
-_ENTITIES = 3
+_ENTITIES = 2
 _MINUTE = 60_000
 _DAY_MINUTES = 24 * 60
 #: What a person does to an item that others wait for.
@@ -30,8 +30,16 @@ def save(world: World, tab: Tab, name: str, *, id: str = "", **more: Any) -> str
 
 
 def save_in_line(world: World, tab: Tab) -> None:
-    more: dict[str, Any] = {"parts": 1} if world.rng.random() < 0.15 else {}
-    save(world, tab, "save in line", entity=_entity(world), nature=nature(world), **more)
+    """One item of an entity, or some, one after the other."""
+    entity = _entity(world)
+
+    async def saving() -> None:
+        for _ in range(1 + int(world.rng.random() ** 2 * 4)):
+            parts = int(world.rng.random() < 0.15)
+            way = capture if world.rng.random() < 0.6 else enqueue
+            await way(world, tab, parts=parts, entity=entity, nature=nature(world))
+
+    act(world, tab, "save in line", saving)
 
 
 def save_child(world: World, tab: Tab) -> None:
@@ -94,10 +102,12 @@ def about_parent(world: World, tab: Tab) -> None:
 
 
 def about_line(world: World, tab: Tab) -> None:
-    """Something happens to an item that stands in a line, or left it."""
-    names = ("edit", "edit", "cancel", "restore")
+    """Something happens to an item that stands in a line with others, or left it."""
+    rows = [row.item for row in world.disk.state.rows.values()]
+    behind = {item.entity for item in rows if item.entity and item.state is State.BLOCKED}
+    names = ("edit", "edit", "cancel", "restore", "restore", "discard")
     name = names[int(world.rng.random() * len(names))]
-    person(world, tab, name, among=lambda item: item.entity is not None)
+    person(world, tab, name, among=lambda item: item.entity in behind)
 
 
 def prioritise(world: World, tab: Tab) -> None:
@@ -135,7 +145,7 @@ def no_window(world: World, tab: Tab) -> None:
 
 def nature(world: World) -> str:
     chance = world.rng.random()
-    return POISON if chance < 0.06 else REFUSED if chance < 0.14 else ""
+    return POISON if chance < 0.03 else REFUSED if chance < 0.1 else ""
 
 
 def _below(world: World, parents: list[str]) -> dict[str, Any]:
@@ -162,14 +172,14 @@ def _clock(minute: int) -> str:
 
 #: Name -> (weight, what is done in a tab). Actions of the worlds whose items are related.
 FAMILIES: dict[str, tuple[float, Callable[[World, Tab], None]]] = {
-    "save in line": (9, save_in_line),
+    "save in line": (10, save_in_line),
     "save child": (8, save_child),
     "save chain": (2, save_chain),
     "save fan": (3, save_fan),
     "save expiring": (2, save_expiring),
     "save for later": (1, save_dated),
-    "about a parent": (6, about_parent),
-    "about a line": (6, about_line),
+    "about a parent": (8, about_parent),
+    "about a line": (20, about_line),
     "prioritise": (1, prioritise),
     "strategy": (2, choose_strategy),
     "window": (1, open_window),

@@ -182,9 +182,10 @@ class Order:
             if _with_gateway(other):
                 text = f"{_short(item.id)} goes while {_short(other.id)} is {other.state}"
                 self._violated("one-under-way", text)
-            overtaken = self._place[other.id] < self._place[item.id]
-            # One that came back finds what has been begun before it.
-            if overtaken and self._came[other.id] < self._begun.get(item.id, 0):
+            # One that came back finds before it what has been begun meanwhile.
+            begun, earlier = self._begun[item.id], self._place[other.id] < self._place[item.id]
+            waits = earlier and self._came[other.id] < begun
+            if self._begun.get(other.id, begun) < begun or (other.id not in self._begun and waits):
                 self._violated("entity-order", f"{_short(item.id)} overtakes {_short(other.id)}")
 
     def _parents_done(self, item: Item, does: str) -> None:

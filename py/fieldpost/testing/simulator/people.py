@@ -181,5 +181,21 @@ def revive_failed(world: World, tab: Tab) -> None:
             act(world, tab, "person: retry", lambda id_=item.id: tab.queue.retry(id_))  # type: ignore[misc]
 
 
+def holding_for_nothing(world: World) -> list[str]:
+    """Dead letters that are taken nowhere, and hold others."""
+    rows = {id_: row.item for id_, row in world.disk.state.rows.items()}
+    blocked = [item for item in rows.values() if item.state is State.BLOCKED]
+    holding = {id_ for item in blocked for id_ in world.monitor.order.holders(item)}
+    dead = (id_ for id_ in sorted(holding & rows.keys()) if rows[id_].state is State.FAILED)
+    return [id_ for id_ in dead if world.hopeless(id_)]
+
+
+def give_up_hopeless(world: World, tab: Tab) -> None:
+    """A person gives them up, and those that waited go on, or go with their parent."""
+    for id_ in holding_for_nothing(world):
+        world.expected.by_hand.add(id_)
+        act(world, tab, "person: discard", lambda id_=id_: tab.queue.discard(id_))  # type: ignore[misc]
+
+
 def counters(world: World) -> dict[str, int]:
     return now(world.disk.memory.counters())

@@ -13,7 +13,7 @@ from fieldpost.engine.transitions import State
 
 from .network import FAULTS, Weather
 from .order import OUT
-from .people import act, revive_failed, sign_in
+from .people import act, give_up_hopeless, holding_for_nothing, revive_failed, sign_in
 from .world import Tab, World
 
 #: Virtual seconds after the faults end within which everything gets to its end.
@@ -73,13 +73,16 @@ async def calm(world: World) -> None:
         act(world, tab, "tidy up", lambda: _no_window(tab))
     await asyncio.sleep(1)
     until = world.loop.time() + CALM_S
-    while not settled(world):
+    gives_up = world.rng.random() < 0.7
+    while not settled(world) or (gives_up and holding_for_nothing(world)):
         world.look_for_errors()
         if world.loop.time() > until:
             world.violated("liveness", _left(world))
         tab = world.awake() or await world.open()
         if not world.network.under_way:
             revive_failed(world, tab)
+            if gives_up:
+                give_up_hopeless(world, tab)
         world.deliver_later()
         if world.loop.time() > until - CALM_S + _DATES_S:
             _let_dates_come(world)
