@@ -9,6 +9,8 @@ from dataclasses import replace
 from typing import Any
 from unittest import mock
 
+from tests.simulation.planted_order import PLANTED_ORDER
+
 from fieldpost.destinations.answers import ONLINE
 from fieldpost.destinations.base import Reading
 from fieldpost.destinations.gateway import GatewayDestination
@@ -27,8 +29,6 @@ from fieldpost.stores.memory import MemoryStore
 from fieldpost.stores.memory_state import MemoryState
 from fieldpost.testing.simulator.disk import Disk
 from gateway.ledger import Ledger
-
-from tests.simulation.planted_order import PLANTED_ORDER
 
 
 @contextlib.contextmanager

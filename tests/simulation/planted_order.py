@@ -8,12 +8,15 @@ from dataclasses import replace
 from typing import Any
 from unittest import mock
 
+from fieldpost.engine.errors import InvalidItem
 from fieldpost.engine.model import Item
 from fieldpost.engine.ordering import Links
 from fieldpost.engine.transitions import END_STATES, State
-from fieldpost.runtime import ordering, picking
 from fieldpost.runtime import loop as sync_loop
+from fieldpost.runtime import ordering, picking
+from fieldpost.runtime.adopt import Intake
 from fieldpost.runtime.ordering import _Planner
+from fieldpost.runtime.related import check_parents
 from fieldpost.stores.memory import MemoryStore
 from fieldpost.testing.simulator.loop import PLACE
 
@@ -131,7 +134,9 @@ def failure_frees_children() -> Iterator[None]:
         tell(self, parent.changed(state=State.COMPLETED), child, cancelled)
 
     with (
-        mock.patch.object(_Planner, "_concerns", lambda _s, _p, child: child.state is State.BLOCKED),
+        mock.patch.object(
+            _Planner, "_concerns", lambda _s, _p, child: child.state is State.BLOCKED
+        ),
         mock.patch.object(_Planner, "_tell", told),
     ):
         yield
@@ -151,6 +156,24 @@ def expiry_forgotten() -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def saved_parent_not_found() -> Iterator[None]:
+    """An empty inbox counts as proof that the parent is not here: it was so until seed 20 showed
+    that another tab may have emptied it just now."""
+
+    async def know_parents(self: Intake, writes: Any) -> None:
+        if any(write.put.item.parents for write in writes):
+            try:
+                await check_parents(self._store, writes)
+            except InvalidItem:
+                if not await self.adopt():
+                    raise
+                await check_parents(self._store, writes)
+
+    with mock.patch.object(Intake, "_know_parents", know_parents):
+        yield
+
+
 #: Name -> the bug.
 PLANTED_ORDER: dict[str, Callable[[], Any]] = {
     "the next in line is forgotten": next_in_line_forgotten,
@@ -161,4 +184,5 @@ PLANTED_ORDER: dict[str, Callable[[], Any]] = {
     "every child goes with its parent": all_children_go_along,
     "a failed parent frees its children": failure_frees_children,
     "expiry is forgotten": expiry_forgotten,
+    "a saved parent is not found": saved_parent_not_found,
 }

@@ -3,7 +3,7 @@ fans of parents and children, dates, settings."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 from fieldpost.engine.scheduling import STRATEGIES
@@ -134,9 +134,7 @@ def open_window(world: World, tab: Tab) -> None:
         begins, use = minute + int(world.rng.random() * 5), "disruptive"
     ends = begins + 1 + int(world.rng.random() * 6)
     window = {"from": _clock(begins), "to": _clock(ends), "use": use}
-    _configure(
-        world, tab, f"settings: {use}", maintenance=[window], disruptive_kinds=["ticket"]
-    )
+    _configure(world, tab, f"settings: {use}", maintenance=[window], disruptive_kinds=["ticket"])
 
 
 def no_window(world: World, tab: Tab) -> None:

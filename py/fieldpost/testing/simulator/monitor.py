@@ -34,6 +34,7 @@ INVARIANTS = {
     "lease": "nobody takes a row from a drainer that is alive and holds the drain lock",
     "entity-order": "of one entity, items leave and take effect in the order of their coming",
     "one-under-way": "of one entity, the destination never has two whose end is not known",
+    "parents-known": "no item is refused because of a parent that was saved and is here",
     "parents-first": "no item leaves or arrives before all its parents are completed",
     "parent-name": "what arrives is what somebody wrote, with the real names of its parents in it",
     "parent-gone": "with a parent that is given up a child goes or waits, as it was told to",
@@ -314,7 +315,7 @@ class Monitor:
 
 
 def _moves(old: State, new: State) -> bool:
-    """By one move, or by two in one commit: what comes back into its line may have to wait there."""
+    """By one move, or by two in one commit: what comes back may have to wait in its line."""
     held = new is State.BLOCKED and State.PENDING in TRANSITIONS[old].values()
     return held or new in TRANSITIONS[old].values()
 

@@ -80,6 +80,14 @@ class Order:
                 self._given_up(new, before)
         self._look([new.id for _, new in known])
 
+    def not_accepted(self, item_id: str) -> None:
+        """It was called wrong: right for the child of what retention has taken out, and of nothing
+        else."""
+        parents = self._wishes[item_id].parents
+        if parents and all(parent in self._rows for parent in parents):
+            text = f"{_short(item_id)} was refused, and all its parents are here"
+            self._violated("parents-known", text)
+
     def removed(self, item: Item) -> None:
         """Retention took the row out."""
         if item.entity is not None:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from fieldpost.engine.errors import QueueError
+from fieldpost.engine.errors import InvalidItem, QueueError
 from fieldpost.engine.limits import PART_BYTES
 from fieldpost.engine.model import Capture, Item
 from fieldpost.engine.transitions import State
@@ -82,7 +82,11 @@ async def enqueue(
         more["attachments"] = [await attach(tab, parts)]
     said = payload(world, item_id, nature, more.get("depends_on", ()))
     wanted(world, item_id, said, more)
-    item = await tab.queue.enqueue("ticket", said, id=item_id, **more)
+    try:
+        item = await tab.queue.enqueue("ticket", said, id=item_id, **more)
+    except InvalidItem:
+        world.monitor.order.not_accepted(item_id)
+        raise
     world.monitor.acknowledged(item.id)
     world.say(tab.place, "saved", f"…{item_id[-4:]}")
     return item_id
