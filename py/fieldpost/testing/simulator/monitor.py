@@ -280,10 +280,10 @@ class Monitor:
 
     def _books(self) -> None:
         state = self.disk.state
-        for item_id in self.saved:
-            places = (item_id in state.rows) + (item_id in state.inbox)
-            if places != 1:
-                self._violated("conservation", f"{_short(item_id)} is in {places} places")
+        for item_id in self.saved - state.rows.keys() - state.inbox.keys():
+            self._violated("conservation", f"{_short(item_id)} is in 0 places")
+        for item_id in state.rows.keys() & state.inbox.keys() & self.saved:
+            self._violated("conservation", f"{_short(item_id)} is in 2 places")
         counters = state.counters
         if sum(counters[f"state:{s}"] for s in State) != len(state.rows):
             self._violated("conservation", "the counters do not add up to the rows")

@@ -22,7 +22,7 @@ from .world import Config, World
 Story = Callable[[World], Coroutine[Any, Any, None]]
 
 #: Share of the seeds whose people save items that have to do with one another.
-RELATED_SHARE = 0.4
+RELATED_SHARE = 0.33
 _POLICIES = ("itsm", "itsm", "api", "interactive", "browser")
 
 
