@@ -1,5 +1,5 @@
-"""Fourteen bugs that systems of this kind have had (REQUIREMENTS part 4), each put into the real
-code by a context manager. The simulator has to find each of them within 200 seeds."""
+"""Bugs that systems of this kind have had (REQUIREMENTS part 4), each put into the real code by a
+context manager. The simulator has to find each of them within 200 seeds."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 from unittest import mock
+
+from tests.simulation.planted_order import PLANTED_ORDER
 
 from fieldpost.destinations.answers import ONLINE
 from fieldpost.destinations.base import Reading
@@ -241,4 +243,5 @@ PLANTED: dict[str, Callable[[], Any]] = {
     "adoption in two commits": adopted_in_two_commits,
     "a clock jump strands retries": jump_strands_retries,
     "a missing attachment counts as sent": missing_file_counts_as_sent,
+    **PLANTED_ORDER,
 }

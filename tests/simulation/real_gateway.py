@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 from fieldpost.hosts.cpython.keyring import Key, KeyRing
 from fieldpost.ports import Request, Response
 from fieldpost.testing.simulator.gateway import POISON, REFUSED, problem
+from fieldpost.testing.simulator.order import Arrival
 from gateway.destinations import Entry, Inbox
 from gateway.gateway import PRUNE_EVERY_MS
 from gateway.intake import Identity, Intake, part_gap
@@ -32,7 +33,7 @@ class CountingInbox(Inbox):
     def __init__(self, cipher: Any, gateway: RealGateway) -> None:
         super().__init__(cipher)
         self._gateway = gateway
-        self._ids: dict[int, str] = {}
+        self._operations: dict[int, Operation] = {}
 
     def refuse(self, operation: Operation) -> Answer | None:
         summary = str(operation.payload.get("summary"))
@@ -44,12 +45,14 @@ class CountingInbox(Inbox):
 
     def take(self, tx: sqlite3.Connection, entry: Entry) -> None:
         super().take(tx, entry)
-        self._ids[entry.n] = entry.operation.id
+        self._operations[entry.n] = entry.operation
 
     def complete(self, tx: sqlite3.Connection, n: int) -> Answer:
-        self._gateway.whole.add(self._ids[n])
-        self._gateway.effects[self._ids[n]] += 1
-        answer = super().complete(tx, n)
+        operation, answer = self._operations[n], super().complete(tx, n)
+        self._gateway.whole.add(operation.id)
+        self._gateway.effects[operation.id] += 1
+        arrival = Arrival(operation.id, operation.payload, str(answer.remote_id))
+        self._gateway.arrivals.append(arrival)
         if not self._gateway.later:
             return answer
         self._gateway.waiting.append((n, answer))
@@ -61,6 +64,7 @@ class RealGateway:
 
     def __init__(self) -> None:
         self.effects: Counter[str] = Counter()
+        self.arrivals: list[Arrival] = []
         self.token: str | None = None
         self.later = False
         self.whole: set[str] = set()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from unittest import mock
 
 from tests.runtime.worlds import World
 
+from fieldpost.engine.model import Capture
 from fieldpost.engine.transitions import State
 from fieldpost.ports import Commit, Request, Response
 from fieldpost.runtime.device import TOKEN
-from fieldpost.testing.fakes import FakeGateway
+from fieldpost.testing.fakes import FakeGateway, lose_answer
 from fieldpost.testing.simulator.gateway import problem
 
 
@@ -77,3 +79,39 @@ async def test_who_lost_the_lock_before_waking_up_takes_nothing_from_the_drainer
     await world.queue.sync()
     assert seen == [State.IN_PROGRESS]
     assert (await world.queue.get(item.id)).state is State.COMPLETED
+
+
+async def test_a_server_that_forgot_the_text_of_an_unanswered_part_gets_it_again() -> None:
+    """Seed 0 with the ledger pruned early: the answer to a part was lost, then the server did not
+    know the item any more, and what marks an attempt of parts was sent as if it were the text. The
+    request was no JSON, and nothing that shared it was ever delivered."""
+    world = World()
+    world.gateway.faults = [lambda _gateway, _request, route: route(), lose_answer]
+    item = await world.queue.enqueue(
+        "ticket", {"summary": "Pump 3 leaks"}, attachments=[await world.attach(parts=2)]
+    )
+    await world.queue.sync()
+    assert (await world.queue.get(item.id)).state is State.UNKNOWN
+    world.gateway.ledger.clear()
+    world.gateway.files.clear()
+    await world.settle()
+    assert (await world.queue.get(item.id)).state is State.COMPLETED
+    assert world.gateway.inbox == [item.id]
+
+
+async def test_a_parent_that_another_tab_adopts_at_that_moment_is_found() -> None:
+    """Seed 20: the parent lay in the inbox when the child came, and was a row when this tab looked
+    into the inbox; finding nothing there, it said that the parent was not here."""
+    world = World()
+    item_id, other = world.entropy.uuid7(world.clock.now()), world.open("second")
+    data = json.dumps({"kind": "ticket", "payload": {"summary": "Pump 3 leaks"}}).encode()
+    await world.store.capture(Capture(item_id, world.clock.now(), data))
+    adopt = world.queue._intake.adopt
+
+    async def too_late() -> int:
+        await other._intake.adopt()
+        return await adopt()
+
+    with mock.patch.object(world.queue._intake, "adopt", too_late):
+        child = await world.queue.enqueue("ticket", {"summary": "It grew"}, depends_on=[item_id])
+    assert child.state is State.BLOCKED

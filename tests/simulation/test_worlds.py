@@ -28,7 +28,14 @@ def test_no_invariant_breaks_in_200_worlds(first: int) -> None:
     assert counts["row completed"] > 5 * GROUP, "the worlds do not deliver enough to mean anything"
     for needed in ("killed", "frozen", "clock jumps", "storage fails after", "gateway killed"):
         assert counts[needed], f"25 worlds without '{needed}'"
+    for needed in ("row blocked", "row expired", "save child", "save in line", "person: edit"):
+        assert counts[needed], f"25 worlds without '{needed}'"
     assert len([fault for fault in FAULTS if counts[fault]]) > len(FAULTS) / 2
+
+
+def test_in_a_good_part_of_the_worlds_items_have_to_do_with_one_another() -> None:
+    related = sum(chaos_config(seed).related for seed in range(200))
+    assert 0.3 * 200 <= related <= 0.5 * 200
 
 
 @pytest.mark.soak

@@ -82,8 +82,9 @@ def settle(
     if outcome.cls is not Class.ACCEPTED:  # one step of several is no line of the timeline
         entry = attempt_entry(item.attempt, taken.started, now, outcome)
         parts["history"] = history_with(taken.parts.get("history"), entry)
-    if item.state is not State.UNKNOWN:
-        parts["intent"] = None  # classified: these bytes need not go again
+    if item.state is not State.UNKNOWN or outcome.restart:
+        # Classified, or its text goes again first: these bytes need not.
+        parts["intent"] = None
     parts |= head_with_remote(taken.parts.get("head"), outcome)
     return item, Write(Put(item, parts=parts), was=taken.item.state)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from .families import FAMILIES
 from .gateway import POISON, REFUSED
 from .network import FAULTS
 from .people import act, capture, enqueue, lose_blob, new_id, person, sign_in
@@ -18,10 +19,12 @@ _DAY_MS = 24 * 3600 * 1000
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """``weight``: how often, against the others."""
+    """``weight``: how often, against the others; ``related``: only where items have to do with one
+    another (`Config.related`)."""
 
     weight: float
     do: Callable[[World], Awaitable[None]]
+    related: bool = False
 
 
 def _in_a_tab(do: Callable[[World, Tab], None]) -> Callable[[World], Awaitable[None]]:
@@ -53,7 +56,8 @@ def _capture_files(world: World, tab: Tab) -> None:
 
 
 def _enqueue(world: World, tab: Tab) -> None:
-    nature = _nature(world)
+    chance = world.rng.random()
+    nature = POISON if chance < 0.1 else REFUSED if chance < 0.16 else ""
     act(world, tab, "enqueue", lambda: enqueue(world, tab, nature=nature))
 
 
@@ -79,11 +83,6 @@ def _person_twice(world: World, tab: Tab) -> None:
     """The same item in two tabs, or by two clicks: one of them comes too late."""
     names = ("cancel", "cancel", "restore", "retry")
     person(world, tab, names[int(world.rng.random() * 4)], beside=world.awake() or tab)
-
-
-def _nature(world: World) -> str:
-    chance = world.rng.random()
-    return POISON if chance < 0.1 else REFUSED if chance < 0.16 else ""
 
 
 def _sync(world: World, tab: Tab) -> None:
@@ -225,7 +224,7 @@ def _token(world: World) -> None:
 
 
 def _deliver_later(world: World) -> None:
-    world.gateway.deliver_later(world.gateway_clock())
+    world.deliver_later()
 
 
 #: Name -> action. Others may be added before a world runs.
@@ -263,4 +262,5 @@ ACTIONS: dict[str, Action] = {
     "gateway killed": Action(3, _simple(_gateway_killed)),
     "token expires": Action(0.7, _simple(_token)),
     "deliver later": Action(2, _simple(_deliver_later)),
+    **{name: Action(weight, _in_a_tab(do), True) for name, (weight, do) in FAMILIES.items()},
 }

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 from fieldpost.ports import Request, Response
 from fieldpost.testing.fakes import FakeGateway
 
+from .order import Arrival
+
 #: In a payload's summary: the gateway never gets done with it, or refuses it for good.
 POISON, REFUSED = "poison", "refused"
 
@@ -23,6 +25,8 @@ class Backend(Protocol):
 
     #: Operation id -> how often it took effect.
     effects: Counter[str]
+    #: The same one after the other, with what arrived and what it is called here.
+    arrivals: list[Arrival]
     #: The bearer token that is valid now; None: nobody needs one.
     token: str | None
     #: Deliveries are handed over and end with `deliver_later`.
@@ -42,6 +46,7 @@ class ModelGateway(FakeGateway):
     """docs/formats.md section 6 in memory, with the pruning of acknowledged rows."""
 
     effects: Counter[str] = field(default_factory=Counter)
+    arrivals: list[Arrival] = field(default_factory=list)
     token: str | None = None
     retention_ms: int = 400 * 24 * 3600 * 1000
     acked_at: dict[str, int] = field(default_factory=dict)
@@ -99,6 +104,7 @@ class ModelGateway(FakeGateway):
     def _deliver(self, op: dict[str, Any]) -> None:
         FakeGateway._deliver(self, op)
         self.effects[op["id"]] += 1
+        self.arrivals.append(Arrival(op["id"], op["payload"], op["remote_id"]))
 
 
 def problem(status: int, code: str, **headers: str) -> Response:

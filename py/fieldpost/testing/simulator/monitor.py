@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, Protocol
 
 from fieldpost.engine.model import Capture, Item, item_to_columns
@@ -19,7 +19,9 @@ from fieldpost.security.journal import Verifier
 from .disk import Disk
 from .gateway import Backend
 from .loop import Place, now
+from .order import Order
 from .tabs import DrainLock
+from .wishes import Expected
 
 #: Name -> what must hold.
 INVARIANTS = {
@@ -30,7 +32,14 @@ INVARIANTS = {
     "one-effect": "an item takes effect at the gateway at most once",
     "fence": "no write with an old revision lands",
     "lease": "nobody takes a row from a drainer that is alive and holds the drain lock",
-    "entity-order": "of one entity, a later item never leaves before an earlier one",
+    "entity-order": "of one entity, items leave and take effect in the order of their coming",
+    "one-under-way": "of one entity, the destination never has two whose end is not known",
+    "parents-known": "no item is refused because of a parent that was saved and is here",
+    "parents-first": "no item leaves or arrives before all its parents are completed",
+    "parent-name": "what arrives is what somebody wrote, with the real names of its parents in it",
+    "parent-gone": "with a parent that is given up a child goes or waits, as it was told to",
+    "freed": "an item that nothing holds is not blocked",
+    "dates": "no item is sent before its date, or begun after it expired",
     "sealed": "no content stands in clear in what is stored",
     "journal": "the journal's chains are whole, its numbers gapless, its fold equals the counters",
     "transitions": "every change of state is in the transition table",
@@ -52,15 +61,17 @@ class Monitor:
     def __init__(
         self,
         disk: Disk,
-        gateway: Backend,
+        gateways: Mapping[str, Backend],
         lock: DrainLock,
         marker: str,
+        expected: Expected,
         violated: Violated,
         told: Callable[[Place, str, str], None],
+        latest: Callable[[], int],
         attempts_max: int = 5,
     ) -> None:
         self.disk = disk
-        self.gateway = gateway
+        self._gateways = gateways  # by lane
         self.lock = lock
         self.marker = marker.encode()
         self._violated = violated
@@ -68,9 +79,12 @@ class Monitor:
         #: Ids whose saving was begun (they may exist), and acknowledged (they must).
         self.begun: set[str] = set()
         self.saved: set[str] = set()
-        #: Id -> the row as the last commit left it.
+        #: Id -> the row as the last commit left it; one object for ever.
         self.rows: dict[str, Item] = {}
+        self.order = Order(self.rows, expected, violated, latest)
         self.checks = 0
+        #: Lane -> arrivals that were looked at.
+        self._arrivals: Counter[str] = Counter()
         self._states: Counter[State] = Counter()
         self._verifier = Verifier()
         #: Id -> intents that were durable, and (send_id, intent) of what left.
@@ -95,10 +109,13 @@ class Monitor:
 
     def after_commit(self, place: Place, commit: Commit, done: Committed) -> None:
         self.checks += 1
+        changes = []
         for put, item in zip(commit.puts, done.items, strict=True):
             old = self._before[item.id]
             self._changed(place, put.item.revision, old, item)
             self._before[item.id] = item
+            changes.append((old, item))
+        self.order.committed(changes)
         for id_ in getattr(commit, "drop", ()):
             self._removed(id_)
         self._sealed([item.id for item in done.items])
@@ -114,7 +131,9 @@ class Monitor:
 
     def reverted(self) -> None:
         """The device lost its power: the books go on from what is durable."""
-        self.rows = {id_: row.item for id_, row in self.disk.state.rows.items()}
+        self.rows.clear()
+        self.rows |= {id_: row.item for id_, row in self.disk.state.rows.items()}
+        self.order.reverted()
         self._states = Counter(item.state for item in self.rows.values())
         self._verifier = Verifier()
         self._books()
@@ -150,9 +169,13 @@ class Monitor:
     def effects(self) -> None:
         """The gateway may just have acted."""
         self.checks += 1
-        for item_id, count in self.gateway.effects.items():
-            if count > 1:
-                self._violated("one-effect", f"{_short(item_id)} took effect {count} times")
+        for lane, gateway in self._gateways.items():
+            for item_id, count in gateway.effects.items():
+                if count > 1:
+                    self._violated("one-effect", f"{_short(item_id)} took effect {count} times")
+            for arrival in gateway.arrivals[self._arrivals[lane] :]:
+                self.order.arrived(arrival)
+            self._arrivals[lane] = len(gateway.arrivals)
 
     def _removed(self, item_id: str) -> None:
         """Retention takes rows out for good; never one that is still to be delivered."""
@@ -164,6 +187,7 @@ class Monitor:
         self.saved.discard(item_id)
         self._states[item.state] -= 1
         del self.rows[item_id]
+        self.order.removed(item)
 
     # --- one row's change ------------------------------------------------------------------------
 
@@ -179,7 +203,7 @@ class Monitor:
                 self._violated(
                     "fence", f"{name} is at revision {old.revision}; one read at {read_at} landed"
                 )
-            if new.state is not old.state and new.state not in TRANSITIONS[old.state].values():
+            if new.state is not old.state and not _moves(old.state, new.state):
                 self._violated("transitions", f"{name} went from {old.state} to {new.state}")
             if new.send_id != old.send_id and old.state in (State.UNKNOWN, State.IN_PROGRESS):
                 self._violated("one-key", f"{name} got a new key while it was {old.state}")
@@ -192,7 +216,7 @@ class Monitor:
         self.rows[new.id] = new
         if new.state is State.IN_PROGRESS:
             self._intent(new)
-        if new.state in _ENDS_BY_GATEWAY and not self.gateway.has(new.id):
+        if new.state in _ENDS_BY_GATEWAY and not self._gateways[new.lane].has(new.id):
             self._violated("proved", f"{name} is {new.state}, and the gateway has not got it")
         before = "" if old is None else f"{old.state} -> "
         self._told(place, f"row {new.state}", f"{name} {before}{new.state} r{new.revision}")
@@ -242,7 +266,8 @@ class Monitor:
         if not intents:
             self._violated("intent-first", f"{name} is sent and was never claimed")
         self._waits[place.name, item_id] = place
-        self._in_order(row)
+        if row.state is State.IN_PROGRESS and row.lease_owner == place.name:
+            self.order.leaving(row)
 
     def _same_content(self, operation: dict[str, Any]) -> None:
         """Known failure 28: the same key with other bytes is refused, or worse, is not."""
@@ -251,25 +276,14 @@ class Monitor:
         if before != content:
             self._violated("one-key", f"{_short(operation['id'])}: one key, two contents")
 
-    def _in_order(self, row: Item) -> None:
-        if row.entity is None:
-            return
-        for other in self.rows.values():
-            if (
-                other.entity == row.entity
-                and other.sequence < row.sequence
-                and other.state in OPEN_STATES
-            ):
-                self._violated("entity-order", f"{_short(row.id)} overtakes {_short(other.id)}")
-
     # --- the books -------------------------------------------------------------------------------
 
     def _books(self) -> None:
         state = self.disk.state
-        for item_id in self.saved:
-            places = (item_id in state.rows) + (item_id in state.inbox)
-            if places != 1:
-                self._violated("conservation", f"{_short(item_id)} is in {places} places")
+        for item_id in self.saved - state.rows.keys() - state.inbox.keys():
+            self._violated("conservation", f"{_short(item_id)} is in 0 places")
+        for item_id in state.rows.keys() & state.inbox.keys() & self.saved:
+            self._violated("conservation", f"{_short(item_id)} is in 2 places")
         counters = state.counters
         if sum(counters[f"state:{s}"] for s in State) != len(state.rows):
             self._violated("conservation", "the counters do not add up to the rows")
@@ -298,6 +312,12 @@ class Monitor:
             shown = json.dumps(item_to_columns(row.item)).encode()
             if any(self.marker in data for data in (shown, *row.parts.values())):
                 self._violated("sealed", f"the row of {_short(item_id)} shows content")
+
+
+def _moves(old: State, new: State) -> bool:
+    """By one move, or by two in one commit: what comes back may have to wait in its line."""
+    held = new is State.BLOCKED and State.PENDING in TRANSITIONS[old].values()
+    return held or new in TRANSITIONS[old].values()
 
 
 def _short(item_id: str) -> str:

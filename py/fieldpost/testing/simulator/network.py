@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from fieldpost.engine.errors import AttachmentUnreadable
 from fieldpost.ports import NoAnswer, Request, Response
@@ -84,7 +85,8 @@ class Network:
     loop: SimLoop
     rng: random.Random
     trace: Trace
-    gateway: Backend
+    #: Host of the address -> what answers there.
+    gateways: Mapping[str, Backend]
     watcher: Watcher
     clock: Callable[[], int]
     weather: Weather = field(default_factory=Weather)
@@ -177,7 +179,8 @@ class Network:
             self.kill(process)
             _fail(answer, "network")
             return
-        response = self.gateway.route(request, self.clock())
+        gateway = self.gateways[urlsplit(request.url).netloc]
+        response = gateway.route(request, self.clock())
         self._say(place, "answered" if fault != "again" else "answered twice", _told(response))
         self.watcher.effects()
         back = self.weather.latency * (0.5 + self.rng.random())

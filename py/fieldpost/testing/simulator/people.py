@@ -5,18 +5,19 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from fieldpost.engine.errors import QueueError
+from fieldpost.engine.errors import InvalidItem, QueueError
 from fieldpost.engine.limits import PART_BYTES
-from fieldpost.engine.model import Capture
+from fieldpost.engine.model import Capture, Item
 from fieldpost.engine.transitions import State
 from fieldpost.ports import Manifest
 from fieldpost.runtime import views
 
 from .gateway import POISON, REFUSED
 from .loop import now
+from .wishes import wish_of
 from .world import MARKER, Tab, World
 
 _SEVERITIES = ("low", "medium", "high", "critical")
@@ -35,23 +36,36 @@ def act(world: World, tab: Tab, name: str, work: Callable[[], Awaitable[object]]
     world.loop.spawn(tab.place, doing())
 
 
-def payload(world: World, item_id: str, nature: str = "") -> dict[str, Any]:
-    """A ticket; ``nature``: `POISON`, `REFUSED` or nothing special."""
+def payload(
+    world: World, item_id: str, nature: str = "", refers: Sequence[str] = ()
+) -> dict[str, Any]:
+    """A ticket; ``nature``: `POISON`, `REFUSED` or nothing special; ``refers``: ids of parents
+    whose names at the destination belong into it."""
     severity = _SEVERITIES[int(world.rng.random() * len(_SEVERITIES))]
     if nature == POISON:
         world.expected.poison.add(item_id)
     elif nature == REFUSED:
         world.expected.refused.add(item_id)
     summary = f"{MARKER} {nature} {item_id[-6:]}".replace("  ", " ")
-    return {"summary": summary, "severity": severity, "user": {"name": f"{MARKER} Beeblebrox"}}
+    said = {"summary": summary, "severity": severity, "user": {"name": f"{MARKER} Beeblebrox"}}
+    return {**said, "related": [{"$ref": id_} for id_ in refers]} if refers else said
 
 
-async def capture(world: World, tab: Tab, *, parts: int = 0, nature: str = "") -> str:
-    """What the page does at Save, without the engine: files, then the capture, then "Saved"."""
-    item_id = new_id(tab)
-    files = [await attach(tab, parts)] if parts else []
-    data = {"kind": "ticket", "payload": payload(world, item_id, nature), "attachments": files}
+def wanted(world: World, item_id: str, said: dict[str, Any], more: Mapping[str, Any]) -> None:
+    """Keep what somebody is about to save."""
+    world.expected.wishes.setdefault(item_id, wish_of(more)).versions.append(said)
     world.monitor.saving(item_id)
+
+
+async def capture(
+    world: World, tab: Tab, *, parts: int = 0, nature: str = "", id: str = "", **more: Any
+) -> str:
+    """What the page does at Save, without the engine: files, then the capture, then "Saved"."""
+    item_id = id or new_id(tab)
+    files = [await attach(tab, parts)] if parts else []
+    said = payload(world, item_id, nature, more.get("depends_on", ()))
+    wanted(world, item_id, said, more)
+    data = {"kind": "ticket", "payload": said, "attachments": files, **more}
     await tab.store.capture(Capture(item_id, tab.clock.now(), json.dumps(data).encode()))
     world.monitor.acknowledged(item_id)
     world.say(tab.place, "saved", f"…{item_id[-4:]}{f' with {parts} parts' if parts else ''}")
@@ -59,13 +73,20 @@ async def capture(world: World, tab: Tab, *, parts: int = 0, nature: str = "") -
     return item_id
 
 
-async def enqueue(world: World, tab: Tab, *, nature: str = "", parts: int = 0, **more: Any) -> str:
+async def enqueue(
+    world: World, tab: Tab, *, nature: str = "", parts: int = 0, id: str = "", **more: Any
+) -> str:
     """The API's way in."""
-    item_id = str(more.pop("id", None) or new_id(tab))
+    item_id = id or new_id(tab)
     if parts:
         more["attachments"] = [await attach(tab, parts)]
-    world.monitor.saving(item_id)
-    item = await tab.queue.enqueue("ticket", payload(world, item_id, nature), id=item_id, **more)
+    said = payload(world, item_id, nature, more.get("depends_on", ()))
+    wanted(world, item_id, said, more)
+    try:
+        item = await tab.queue.enqueue("ticket", said, id=item_id, **more)
+    except InvalidItem:
+        world.monitor.order.not_accepted(item_id)
+        raise
     world.monitor.acknowledged(item.id)
     world.say(tab.place, "saved", f"…{item_id[-4:]}")
     return item_id
@@ -91,11 +112,18 @@ def new_id(tab: Tab) -> str:
     return tab.queue._host.entropy.uuid7(tab.clock.now())
 
 
-def person(world: World, tab: Tab, act_name: str, *, beside: Tab | None = None) -> None:
-    """cancel, retry, discard or restore of some item for which the app offers it; ``beside``: in
-    this tab too, at the same moment."""
+def person(
+    world: World,
+    tab: Tab,
+    act_name: str,
+    *,
+    beside: Tab | None = None,
+    among: Callable[[Item], bool] = lambda _item: True,
+) -> None:
+    """cancel, retry, discard, restore or edit of some item for which the app offers it; ``beside``:
+    in this tab too, at the same moment; ``among``: which items."""
     rows = [row.item for row in world.disk.state.rows.values()]
-    offered = [item for item in rows if act_name in views.acts(item)]
+    offered = [item for item in rows if act_name in views.acts(item) and among(item)]
     if not offered:
         return
     item = offered[int(world.rng.random() * len(offered))]
@@ -103,11 +131,29 @@ def person(world: World, tab: Tab, act_name: str, *, beside: Tab | None = None) 
     async def doing(where: Tab) -> None:
         if act_name in ("cancel", "discard"):
             world.expected.by_hand.add(item.id)  # also when nobody lives to see it done
-        await getattr(where.queue, act_name)(item.id)
+        if act_name == "edit":
+            await edit(world, where, item.id)
+        else:
+            await getattr(where.queue, act_name)(item.id)
 
     act(world, tab, f"person: {act_name}", lambda: doing(tab))
     if beside is not None:
         act(world, beside, f"person: {act_name}", lambda: doing(beside))
+
+
+async def edit(world: World, tab: Tab, item_id: str) -> None:
+    """Say something else; what the gateway did not take is put right in half of the cases."""
+    expected = world.expected
+    wish, nature = expected.wishes[item_id], ""
+    if item_id in expected.poison | expected.refused:
+        nature = POISON if item_id in expected.poison else REFUSED
+        if world.rng.random() < 0.5:
+            nature = ""
+            expected.mended.add(item_id)
+    said = payload(world, item_id, nature, wish.parents)
+    said["description"] = f"{MARKER} corrected, version {len(wish.versions)}"
+    wish.versions.append(said)
+    await tab.queue.edit(item_id, said)
 
 
 def sign_in(world: World, tab: Tab) -> None:
@@ -134,10 +180,25 @@ def lose_blob(world: World) -> None:
 def revive_failed(world: World, tab: Tab) -> None:
     """A person looks at the dead letters that are nobody's fault and retries them."""
     rows = [row.item for row in world.disk.state.rows.values()]
-    special = world.expected.poison | world.expected.refused | world.expected.broken
     for item in rows:
-        if item.state is State.FAILED and item.id not in special:
+        if item.state is State.FAILED and not world.hopeless(item.id):
             act(world, tab, "person: retry", lambda id_=item.id: tab.queue.retry(id_))  # type: ignore[misc]
+
+
+def holding_for_nothing(world: World) -> list[str]:
+    """Dead letters that are taken nowhere, and hold others."""
+    rows = {id_: row.item for id_, row in world.disk.state.rows.items()}
+    blocked = [item for item in rows.values() if item.state is State.BLOCKED]
+    holding = {id_ for item in blocked for id_ in world.monitor.order.holders(item)}
+    dead = (id_ for id_ in sorted(holding & rows.keys()) if rows[id_].state is State.FAILED)
+    return [id_ for id_ in dead if world.hopeless(id_)]
+
+
+def give_up_hopeless(world: World, tab: Tab) -> None:
+    """A person gives them up, and those that waited go on, or go with their parent."""
+    for id_ in holding_for_nothing(world):
+        world.expected.by_hand.add(id_)
+        act(world, tab, "person: discard", lambda id_=id_: tab.queue.discard(id_))  # type: ignore[misc]
 
 
 def counters(world: World) -> dict[str, int]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from fieldpost.engine.model import Item
 from fieldpost.engine.transitions import State
 
 from .network import FAULTS, Weather
-from .people import act, revive_failed, sign_in
-from .world import World
+from .order import OUT
+from .people import act, give_up_hopeless, holding_for_nothing, revive_failed, sign_in
+from .world import Tab, World
 
 #: Virtual seconds after the faults end within which everything gets to its end.
 CALM_S = 3 * 3600.0
@@ -65,18 +67,23 @@ async def calm(world: World) -> None:
     await asyncio.sleep(1)
     tab = world.awake() or await world.open()
     sign_in(world, tab)
-    for each in world.tabs:
-        act(world, each, "resume", each.queue.resume)
+    # In one tab: the others hear of it.
+    act(world, tab, "resume", tab.queue.resume)
+    if world.config.related:
+        act(world, tab, "tidy up", lambda: _no_window(tab))
     await asyncio.sleep(1)
     until = world.loop.time() + CALM_S
-    while not settled(world):
+    gives_up = world.rng.random() < 0.7
+    while not settled(world) or (gives_up and holding_for_nothing(world)):
         world.look_for_errors()
         if world.loop.time() > until:
             world.violated("liveness", _left(world))
         tab = world.awake() or await world.open()
         if not world.network.under_way:
             revive_failed(world, tab)
-        world.gateway.deliver_later(world.gateway_clock())
+            if gives_up:
+                give_up_hopeless(world, tab)
+        world.deliver_later()
         if world.loop.time() > until - CALM_S + _DATES_S:
             _let_dates_come(world)
         await asyncio.sleep(_LOOK_EVERY_S)
@@ -85,6 +92,11 @@ async def calm(world: World) -> None:
     problems = (await (world.awake() or await world.open()).queue.verify())["problems"]
     if problems:
         world.violated("journal", problems[0])
+
+
+async def _no_window(tab: Tab) -> None:
+    """Settings go back to "always"."""
+    await tab.queue.configure(maintenance=[])
 
 
 def end_faults(world: World) -> None:
@@ -102,19 +114,47 @@ def end_faults(world: World) -> None:
 
 
 def settled(world: World) -> bool:
-    """Nothing waits, and nobody's fault is left among the dead letters."""
-    state, expected = world.disk.state, world.expected
+    """Nothing waits but for what only a person can decide, and nobody's fault is left among the
+    dead letters."""
+    state = world.disk.state
     if state.inbox or world.network.under_way:
         return False
-    for id_, row in state.rows.items():
-        # What is never done over there may be unknown for ever, and is asked about for ever.
-        endless = id_ in expected.poison and row.item.state is State.UNKNOWN
-        if row.item.is_open and not endless:
-            return False
-    special = expected.poison | expected.refused | expected.broken
-    return not any(
-        row.item.state is State.FAILED and id_ not in special for id_, row in state.rows.items()
+    stays = Stays(world)
+    return all(
+        row.item.state is State.COMPLETED or stays.so(row.item) for row in state.rows.values()
     )
+
+
+class Stays:
+    """Which rows stay as they are until a person decides: what was given up or is taken nowhere,
+    and what waits for such a one."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._known: dict[str, bool] = {}
+
+    def so(self, item: Item) -> bool:
+        found = self._known.get(item.id)
+        if found is None:
+            found = self._known[item.id] = self._find(item)
+        return found
+
+    def _find(self, item: Item) -> bool:
+        world = self._world
+        if item.state in OUT:
+            return True
+        if item.state is State.BLOCKED:
+            return any(map(self.so, self._holders(item)))
+        if item.state is State.FAILED:
+            return world.hopeless(item.id)
+        # What is never done over there may be unknown for ever, and is asked about for ever.
+        return item.state is State.UNKNOWN and item.id in world.expected.poison
+
+    def _holders(self, item: Item) -> Iterator[Item]:
+        """A circle of them would wait for itself and be nobody's decision: not so, at first."""
+        self._known[item.id] = False
+        rows = self._world.disk.state.rows
+        return (rows[id_].item for id_ in self._world.monitor.order.holders(item) if id_ in rows)
 
 
 def _let_dates_come(world: World) -> None:
@@ -128,31 +168,45 @@ def _let_dates_come(world: World) -> None:
 
 def verdict(world: World) -> None:
     """Each item ended as it had to."""
-    expected, gateway = world.expected, world.gateway
+    stays = Stays(world)
     for id_, row in world.disk.state.rows.items():
-        state, count, name = row.item.state, gateway.effects[id_], f"…{id_[-4:]}"
-        right = {State.COMPLETED}
-        if id_ in expected.poison | expected.refused:
-            right = {State.FAILED}
-        if id_ in expected.poison:
-            right |= {State.UNKNOWN, State.IN_PROGRESS}  # tried for ever: perhaps just now
-        if id_ in expected.broken:
-            right.add(State.FAILED)
-        if id_ in expected.by_hand:
-            right |= {State.CANCELLED, State.DISCARDED}
-        if state not in right:
+        item, count, name = row.item, world.effects(id_), f"…{id_[-4:]}"
+        state = item.state
+        if state not in _right(world, item) and not (state is State.BLOCKED and stays.so(item)):
             world.violated("verdict", f"{name} ended {state}")
         if state is State.COMPLETED and count != 1:
             world.violated("verdict", f"{name} is sent and took effect {count} times")
-        if state is State.CANCELLED and count and not row.item.attempt:
-            world.violated("verdict", f"{name} was cancelled before it was sent, and arrived")
+        if state in (State.CANCELLED, State.EXPIRED) and count and not item.attempt:
+            world.violated("verdict", f"{name} was {state} before it was sent, and arrived")
     for id_ in world.monitor.saved - world.disk.state.rows.keys():
         world.violated("conservation", f"…{id_[-4:]} is gone")
 
 
+def _right(world: World, item: Item) -> set[State]:
+    """The ends that are right for it."""
+    id_, expected = item.id, world.expected
+    unwelcome = id_ in expected.poison | expected.refused
+    right = {State.FAILED} if unwelcome else {State.COMPLETED}
+    if id_ in expected.mended:
+        right.add(State.COMPLETED)
+    if id_ in expected.poison:
+        right |= {State.UNKNOWN, State.IN_PROGRESS}  # tried for ever: perhaps just now
+    if world.hopeless(id_):
+        right.add(State.FAILED)
+    if id_ in expected.by_hand:
+        right |= {State.CANCELLED, State.DISCARDED}
+    if id_ in world.monitor.order.went_along:
+        right.add(State.CANCELLED)
+    if expected.wishes[id_].expires_at is not None:
+        right.add(State.EXPIRED)
+    return right
+
+
 def _left(world: World) -> str:
     rows = [row.item for row in world.disk.state.rows.values()]
-    left = [f"…{i.id[-4:]} {i.state}" for i in rows if i.is_open or i.state is State.FAILED]
+    stays = Stays(world)
+    waits = [i for i in rows if i.state is not State.COMPLETED and not stays.so(i)]
+    left = [f"…{i.id[-4:]} {i.state}" for i in waits]
     inbox = [f"…{id_[-4:]} in the inbox" for id_ in world.disk.state.inbox]
     return f"after {CALM_S / 3600:.0f} h of calm: " + ", ".join((left + inbox)[:8])
 

@@ -6,6 +6,7 @@ Each ends with asserts of its own; after it the faults end and the reckoning fol
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -20,13 +21,15 @@ from .world import Config, World
 
 Story = Callable[[World], Coroutine[Any, Any, None]]
 
+#: Share of the seeds whose people save items that have to do with one another.
+RELATED_SHARE = 0.33
 _POLICIES = ("itsm", "itsm", "api", "interactive", "browser")
 
 
 async def chaos(world: World) -> None:
     """Actions drawn by weight, at moments of their own."""
     rng = world.rng
-    names = list(ACTIONS)
+    names = [n for n, action in ACTIONS.items() if world.config.related or not action.related]
     weights = [ACTIONS[name].weight for name in names]
     for _ in range(world.config.tabs):
         await world.open()
@@ -51,6 +54,7 @@ def chaos_config(seed: int) -> Config:
         steal_after_ms=30_000 if seed % 4 else 12_000,
         later=seed % 5 == 4,
         token=TOKEN if seed % 7 == 3 else None,
+        related=random.Random(f"related {seed}").random() < RELATED_SHARE,  # noqa: S311 - a draw
     )
 
 

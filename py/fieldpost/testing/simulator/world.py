@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NoReturn
+from urllib.parse import urlsplit
 
+from fieldpost.destinations.base import Destination
 from fieldpost.destinations.gateway import GatewayDestination
 from fieldpost.engine.errors import QueueError
 from fieldpost.engine.limits import STEAL_AFTER_MS
@@ -27,11 +29,14 @@ from .monitor import Monitor
 from .network import Network, Process, SimTransport
 from .tabs import DrainLock, SimTabs
 from .trace import Trace, Violation
+from .wishes import Expected
 
 DEVICE = "00000000-0000-7000-8000-00000000000d"
 URL = "https://post.example/"
 #: Wall clock at the beginning, ms.
 START_MS = 1_750_000_000_000
+#: Share by which a context's clock goes too fast or too slow, at most.
+DRIFT_MOST = 1e-4
 #: In every title and text; must be found nowhere in clear.
 MARKER = "Zaphod-42"
 
@@ -42,7 +47,8 @@ _KNOWN = (QueueError, Refused, NoAnswer, TimeoutError)
 @dataclass(slots=True)
 class Config:
     """``gateways``: processes over one ledger; ``later``: they hand over, receipts tell the end;
-    ``token``: the device is paired with this one."""
+    ``token``: the device is paired with this one; ``related``: people save items that have to do
+    with one another, and change settings."""
 
     tabs: int = 2
     gateways: int = 1
@@ -50,6 +56,7 @@ class Config:
     steal_after_ms: int = STEAL_AFTER_MS
     later: bool = False
     token: str | None = None
+    related: bool = False
 
 
 class SimClock:
@@ -91,15 +98,14 @@ class Tab:
         return not self.place.dead and not self.place.frozen
 
 
-@dataclass(slots=True)
-class Expected:
-    """How items may end. ``by_hand``: a person took it back or gave it up; ``broken``: its files
-    were lost on the device."""
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One destination of the worlds: the adapter that the product makes with a token, and what
+    answers at its address."""
 
-    poison: set[str] = field(default_factory=set)
-    refused: set[str] = field(default_factory=set)
-    by_hand: set[str] = field(default_factory=set)
-    broken: set[str] = field(default_factory=set)
+    url: str
+    adapter: Callable[[str | None], Destination]
+    backend: Backend
 
 
 class World:
@@ -126,30 +132,57 @@ class World:
         self.gateway = gateway()
         self.gateway.later = self.config.later
         self.gateway.token = self.config.token
-        self.monitor = Monitor(
-            self.disk,
-            self.gateway,
-            self.lock,
-            MARKER,
-            self.violated,
-            self.say,
-            self.config.policy.max_attempts,
-        )
-        self.disk.watcher = self.monitor
-        self.network = Network(
-            self.loop, self.rng, self.trace, self.gateway, self.monitor, self.gateway_clock
-        )
-        self.network.processes = [Process() for _ in range(self.config.gateways)]
-        self.tabs: list[Tab] = []
+        #: By lane.
+        self.sites = {GatewayDestination.lane: Site(URL, _gateway_at(URL), self.gateway)}
         self.expected = Expected()
         #: What the contexts' wall clocks are off by, ms; a jump moves it for all of a device.
         self.offset_ms = 0
+        self._offset_most = 0
+        self.monitor = Monitor(
+            self.disk,
+            {lane: site.backend for lane, site in self.sites.items()},
+            self.lock,
+            MARKER,
+            self.expected,
+            self.violated,
+            self.say,
+            self.latest_clock,
+            self.config.policy.max_attempts,
+        )
+        self.disk.watcher = self.monitor
+        backends = {urlsplit(site.url).netloc: site.backend for site in self.sites.values()}
+        self.network = Network(
+            self.loop, self.rng, self.trace, backends, self.monitor, self.gateway_clock
+        )
+        self.network.processes = [Process() for _ in range(self.config.gateways)]
+        self.tabs: list[Tab] = []
         self._opened = 0
 
     # --- running ---------------------------------------------------------------------------------
 
     def gateway_clock(self) -> int:
         return START_MS + int(self.loop.time() * 1000)
+
+    def latest_clock(self) -> int:
+        """The latest that any clock of the device can have shown (ms)."""
+        return START_MS + self._offset_most + int(self.loop.time() * 1000 * (1 + DRIFT_MOST))
+
+    def effects(self, item_id: str) -> int:
+        """How often the item took effect, wherever."""
+        return sum(site.backend.effects[item_id] for site in self.sites.values())
+
+    def hopeless(self, item_id: str) -> bool:
+        """To try it again leads to nothing: it is not taken there, its files are gone, or it has
+        arrived with what an edit then said otherwise."""
+        known = self.expected
+        edited = len(known.wishes[item_id].versions) > 1 and self.effects(item_id) > 0
+        return edited or item_id in known.poison | known.refused | known.broken
+
+    def deliver_later(self) -> None:
+        """What lies behind the destinations takes what was handed over."""
+        for site in self.sites.values():
+            site.backend.deliver_later(self.gateway_clock())
+        self.monitor.effects()
 
     def say(self, place: Place | None, what: str, detail: str = "") -> None:
         self.trace.add(self.loop.time(), place.name if place else "world", what, detail)
@@ -187,7 +220,7 @@ class World:
         return tab
 
     async def _open(self, place: Place, *, courier: bool, start: bool) -> Tab:
-        drift = (self.rng.random() - 0.5) * 2e-4
+        drift = (self.rng.random() - 0.5) * 2 * DRIFT_MOST
         clock = SimClock(self.loop, drift, self.offset_ms)
         link = FakeLink(online=self.network.weather.online)
         tabs = SimTabs(place, self.lock, self._spread)
@@ -199,9 +232,10 @@ class World:
             token = await device_token(store)
         except QueueError:
             token = None  # opening fails: the page would say so; here it goes on unpaired
+        (site,) = self.sites.values()  # a queue has one destination
         queue = Queue(
             host,
-            GatewayDestination(URL, DEVICE, token or self.config.token),
+            site.adapter(token or self.config.token),
             owner=place.name,
             policy=self.config.policy,
             steal_after_ms=self.config.steal_after_ms,
@@ -254,6 +288,7 @@ class World:
         """The device's wall clock is set."""
         self.say(None, "clock jumps", f"{ms} ms")
         self.offset_ms += ms
+        self._offset_most = max(self._offset_most, self.offset_ms)
         for tab in self.tabs:
             tab.clock.offset_ms += ms
 
@@ -268,3 +303,7 @@ class World:
                 for callback in tab.tabs.callbacks:
                     message = {"type": "changed", "revision": revision}
                     self.loop.in_place(tab.place, callback, message)
+
+
+def _gateway_at(url: str) -> Callable[[str | None], Destination]:
+    return lambda token: GatewayDestination(url, DEVICE, token)
