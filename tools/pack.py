@@ -18,7 +18,6 @@ from tools.paths import BuildError, files_under
 APP = "py/app"
 MAIN = f"{APP}/main.py"
 ENGINE = f"{APP}/engine.py"  # the worker's
-CONFIG = f"{APP}/mpy.json"
 MODULES = f"{APP}/modules.pack"
 PYSCRIPT = "static/vendor/pyscript"
 MICROPYTHON = "static/vendor/micropython"
@@ -76,7 +75,7 @@ def add_preloads(tree: Path) -> None:
     """Have the browser ask at once for what would else be asked for one after the other."""
     modules = [p for name in CHUNKS for p in sorted((tree / PYSCRIPT).glob(f"{name}-*.js"))]
     modules += [tree / MICROPYTHON / name for name in ("interpreter.mjs", "micropython.mjs")]
-    fetched = [tree / n for n in (CONFIG, f"{MICROPYTHON}/micropython.wasm", MODULES, MAIN)]
+    fetched = [tree / n for n in (f"{MICROPYTHON}/micropython.wasm", MODULES, MAIN)]
     links = [
         *(_link(tree, path, 'rel="modulepreload"') for path in modules),
         *(
