@@ -19,6 +19,10 @@ from playwright.sync_api import expect
 from fieldpost.testing.faultproxy import Fault, FaultProxy
 
 DOWN = Fault("down")
+#: Whether the form could be seen once the page had been read, before its Python.
+NOTE_FORM = """addEventListener('DOMContentLoaded', () => {
+  window.FORM_SHOWN = document.getElementById('view-capture').checkVisibility();
+});"""
 #: Screen -> what is empty there until its Python has drawn it.
 SCREENS = {
     "outbox": "#outbox-list",
@@ -81,6 +85,7 @@ def test_every_screen_opens_without_a_network_after_one_visit(
     page = device.open()
     wait_ready_offline(page)
     page.goto("about:blank")  # or its next address would only be another hash of the same page
+    page.add_init_script(NOTE_FORM)
     line.fault = DOWN
     for name, slot in SCREENS.items():
         if by == "click":
@@ -91,6 +96,7 @@ def test_every_screen_opens_without_a_network_after_one_visit(
             assert drawn["focus"] == "main"
         else:
             page.goto(f"{device.url}#{name}")
+            assert not page.evaluate("FORM_SHOWN"), "another screen was asked for"
             wait_reacts(page)
             assert page.locator(slot).text_content(), f"{name} came later than the page"
         expect(page.get_by_role("heading", level=1)).to_have_text(name.capitalize())
