@@ -219,6 +219,11 @@ def wait_snapshot_kept(page: Page) -> None:
     wait_until(page, "async () => (await (await caches.open('fieldpost-snapshot')).keys()).length")
 
 
+def wait_reacts(page: Page) -> None:
+    """Until the page's Python has come up."""
+    expect(page.locator("html[data-app=ready]")).to_be_attached(timeout=BOOT_MS)
+
+
 def wait_ready_offline(page: Page) -> None:
     expect(page.get_by_role("status")).to_contain_text("Ready for offline use", timeout=BOOT_MS)
 

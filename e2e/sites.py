@@ -9,7 +9,8 @@ from pathlib import Path
 
 from e2e.machines import STEP_MS
 from playwright.sync_api import Page, Worker
-from tools import build
+from tools import build, pack
+from tools.paths import ROOT
 
 #: Counts how often this context got the drain lock, or stole it, and tells whether it drains now.
 WATCH_LOCK = """() => {
@@ -43,6 +44,14 @@ def edit(path: Path, old: str, new: str) -> None:
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new))
+
+
+def edit_app(tree: Path, old: str, new: str) -> None:
+    """`edit` for the page's modules, which are compiled: in all that have ``old``."""
+    modules = pack.sources(ROOT / pack.APP)
+    changed = {name: text.replace(old, new) for name, text in modules.items()}
+    assert changed != modules
+    (tree / pack.MODULES).write_bytes(pack.packed(changed))
 
 
 def publish(tree: Path) -> None:

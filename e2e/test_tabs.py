@@ -17,7 +17,7 @@ from e2e.machines import (
     save_ticket,
     wait_ready_offline,
 )
-from e2e.sites import WATCH_LOCK, edit, engine_of, publish, until, with_engine
+from e2e.sites import WATCH_LOCK, edit_app, engine_of, publish, until, with_engine
 from playwright.sync_api import Page, expect
 
 from fieldpost.testing.faultproxy import Fault, FaultProxy
@@ -167,7 +167,7 @@ class TestFrozen:
         assert quick != engine
         tree = with_engine(site, tmp_path / "impatient", quick)
         # Nor must its page take it for dead: whoever froze it froze the page as well.
-        edit(tree / "py/app/main.py", "PING_WAIT_MS = 7000", "PING_WAIT_MS = 600000")
+        edit_app(tree, "PING_WAIT_MS = 7000", "PING_WAIT_MS = 600000")
         publish(tree)
         started = Gateway(tmp_path / "data", tree).start()
         yield started

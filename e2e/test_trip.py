@@ -11,6 +11,7 @@ from e2e.machines import (
     expect_sent,
     open_outbox,
     save_ticket,
+    wait_reacts,
     wait_ready_offline,
 )
 from playwright.sync_api import expect
@@ -18,6 +19,24 @@ from playwright.sync_api import expect
 from fieldpost.testing.faultproxy import Fault, FaultProxy
 
 DOWN = Fault("down")
+#: Whether the form could be seen once the page had been read, before its Python.
+NOTE_FORM = """addEventListener('DOMContentLoaded', () => {
+  window.FORM_SHOWN = document.getElementById('view-capture').checkVisibility();
+});"""
+#: Screen -> what is empty there until its Python has drawn it.
+SCREENS = {
+    "outbox": "#outbox-list",
+    "attention": "#attention-list",
+    "settings": "#settings",
+    "about": "#about-facts",
+}
+#: What stands there, and where the focus is, as soon as everybody has heard of a click on a link.
+CLICKED = """([hash, slot]) => new Promise((resolve) => {
+  addEventListener('hashchange', () => resolve({
+    text: document.querySelector(slot).textContent, focus: document.activeElement.id,
+  }), { once: true });
+  document.querySelector(`nav a[href="${hash}"]`).click();
+})"""
 
 
 def test_first_visit_becomes_ready_for_offline_use(
@@ -55,6 +74,37 @@ def test_captured_offline_closed_reopened_and_delivered_once(
     assert gateway.inbox() == ["Pump 3 leaks"]
     row = page.get_by_role("listitem").filter(has_text="Pump 3 leaks")
     expect(row).to_contain_text("FP-000001")
+
+
+@pytest.mark.parametrize("by", ["click", "address"])
+def test_every_screen_opens_without_a_network_after_one_visit(
+    by: str, new_device: Callable[..., Device], line: FaultProxy
+) -> None:
+    """Their modules are loaded only when they are opened, which was never done on this device."""
+    device = new_device()
+    page = device.open()
+    wait_ready_offline(page)
+    page.goto("about:blank")  # or its next address would only be another hash of the same page
+    page.add_init_script(NOTE_FORM)
+    line.fault = DOWN
+    for name, slot in SCREENS.items():
+        if by == "click":
+            page.goto(device.url)
+            wait_reacts(page)
+            drawn = page.evaluate(CLICKED, [f"#{name}", slot])
+            assert drawn["text"], f"{name} was not there when its link had been heard"
+            assert drawn["focus"] == "main"
+        else:
+            page.goto(f"{device.url}#{name}")
+            assert not page.evaluate("FORM_SHOWN"), "another screen was asked for"
+            wait_reacts(page)
+            assert page.locator(slot).text_content(), f"{name} came later than the page"
+        expect(page.get_by_role("heading", level=1)).to_have_text(name.capitalize())
+        expect(page.get_by_label("Main").locator("[aria-current]")).to_have_attribute(
+            "href", f"#{name}"
+        )
+        page.goto("about:blank")
+    assert not [m for m in device.console if m.startswith("pageerror")], device.console
 
 
 def test_the_network_coming_back_sends_by_itself(

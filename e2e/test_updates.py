@@ -16,7 +16,7 @@ from e2e.machines import (
     variants,
     wait_ready_offline,
 )
-from e2e.sites import copy_of, edit, publish, until
+from e2e.sites import copy_of, edit, edit_app, publish, until
 from playwright.sync_api import Page, expect
 
 from fieldpost.testing.faultproxy import Fault, FaultProxy
@@ -49,7 +49,7 @@ def gateway(tree: Path, tmp_path: Path) -> Iterator[Gateway]:
 def bring_out_next(tree: Path) -> None:
     """Another version in the same place: a page and a module differ, and so do list and worker."""
     edit(tree / "index.html", "<title>Fieldpost</title>", f"<title>{NEXT}</title>")
-    edit(tree / "py/app/main.py", '"Waiting"', '"Waiting here"')
+    edit_app(tree, '"Waiting"', '"Waiting here"')
     publish(tree)
 
 

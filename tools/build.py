@@ -18,7 +18,7 @@ from pathlib import Path
 from tools import assets, wheels
 from tools.bundle import bundle
 from tools.node import install_modules
-from tools.pack import add_preloads, pack_app
+from tools.pack import MICROPYTHON, add_preloads, pack_app
 from tools.paths import (
     DIST,
     GLUE,
@@ -101,8 +101,13 @@ def add_wheels(tree: Path) -> dict[str, object]:
     }
 
 
-def add_interpreter(tree: Path, runtime: dict[str, object]) -> None:
-    """Our wrapper around Pyodide and the maker of snapshots, beside `pyodide.mjs`."""
+def add_interpreters(tree: Path, runtime: dict[str, object]) -> None:
+    """Our wrappers around MicroPython and Pyodide, and the maker of snapshots."""
+    bundle(
+        ROOT / "static/interpreter/micropython.mjs",
+        tree / MICROPYTHON / "interpreter.mjs",
+        *("--format=esm", "--external:./micropython.mjs"),
+    )
     for name in ("interpreter", "snapshot", "snapshot-worker"):
         bundle(
             ROOT / f"static/interpreter/{name}.mjs",
@@ -139,7 +144,7 @@ def make_tree(tree: Path) -> None:
     pack_app(tree)
     add_preloads(tree)
     runtime = add_wheels(tree)
-    add_interpreter(tree, runtime)
+    add_interpreters(tree, runtime)
     add_service_worker(tree)
 
 

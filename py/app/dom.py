@@ -105,6 +105,11 @@ def reveal(name, visible):
     by_id(name).hidden = not visible
 
 
+def is_shown(name):
+    """Neither it nor anything around it is hidden."""
+    return by_id(name).closest("[hidden]") is None
+
+
 def focus(name):
     element = by_id(name)
     if element is not None:

@@ -49,12 +49,12 @@ class EngineClient:
         self._src = src
         self._config = config
         self._on_state = on_state
-        self._script = js.document.querySelector(f'script[worker][name="{name}"]')
+        self._script = None
         self._worker = None
         self._let_go = None
         self._gone = self._new_gone()
         self._up = asyncio.Event()
-        self._starts = 1
+        self._starts = 0
 
     def _new_gone(self):
         """A promise that says `_GONE` when this worker is given up: no call waits for ever."""
@@ -104,8 +104,13 @@ class EngineClient:
             return json.dumps({"error": {"code": "QUEUE_ERROR", "message": str(error.args[2])}})
 
     async def run(self):
-        """Start, watch, replace; for the life of the page."""
+        """Start, watch, replace; for the life of the page.
+
+        Called once the page reacts: two interpreters that start at once keep each other waiting,
+        and this one is missed later (saving does without it).
+        """
         failures = 0
+        self._put()
         while True:
             problem = await self._start()
             if problem is None:
@@ -124,9 +129,9 @@ class EngineClient:
 
     async def _start(self):
         """Wait for the worker; None when it answers, else what went wrong."""
-        name = self._name if self._starts == 1 else f"{self._name}-{self._starts}"
+        asked = workers[self._script.getAttribute("name")]
         try:
-            worker = await js.Promise.race(js.Array.of(workers[name], _later(START_WAIT_MS)))
+            worker = await js.Promise.race(js.Array.of(asked, _later(START_WAIT_MS)))
         except JsException as error:
             return str(error.args[2]).strip().split("\n")[-1]
         if isinstance(worker, str):
@@ -158,17 +163,21 @@ class EngineClient:
         """End the old worker and put a new one, under a new name, in its place."""
         self._let_go(_GONE)
         self._gone = self._new_gone()
-        if self._script is not None:
-            worker = getattr(self._script, "xworker", None)
-            if worker is not None:
-                worker.terminate()
-            self._script.remove()
+        worker = getattr(self._script, "xworker", None)
+        if worker is not None:
+            worker.terminate()
+        self._script.remove()
+        self._put()
+
+    def _put(self):
+        """Have PyScript start a worker, each under a name of its own."""
         self._starts += 1
+        name = self._name if self._starts == 1 else f"{self._name}-{self._starts}"
         script = js.document.createElement("script")
         script.type = "py"
         script.src = self._src
         script.setAttribute("worker", "")
-        script.setAttribute("name", f"{self._name}-{self._starts}")
+        script.setAttribute("name", name)
         script.setAttribute("config", self._config)
         js.document.body.append(script)
         self._script = script

@@ -114,13 +114,9 @@ def _key(app, event):
             app.task(form.save())
 
 
-def _ticket_shown():
-    return not dom.by_id("view-capture").hidden and not dom.by_id("ticket").hidden
-
-
 def _pasted(app, event):
     files = dom.transfer_files(event.clipboardData)
-    if files and _ticket_shown():
+    if files and dom.is_shown("ticket"):
         event.preventDefault()
         _add(app, files)
 
@@ -131,7 +127,7 @@ def _drag_over(event):
 
 def _dropped(app, event):
     event.preventDefault()
-    if _ticket_shown():
+    if dom.is_shown("ticket"):
         _add(app, dom.transfer_files(event.dataTransfer))
 
 

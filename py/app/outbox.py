@@ -1,7 +1,6 @@
 """The outbox's side of the app: which page of the queue is shown, and the acts on its rows."""
 
 from app import device, dom
-from app.device import DeviceError
 from app.engine_client import EngineError
 from app.pages import Pages
 from app.views import detail as detail_view
@@ -106,10 +105,3 @@ class Outbox:
             "Copied" if copied else "The browser did not allow copying.",
             "good" if copied else "bad",
         )
-
-    async def load_counts(self):
-        """How many wait, without the engine."""
-        try:
-            self._app.state["counts"] = await self._app.device.counts()
-        except DeviceError as error:
-            self._app.storage_problem(error)

@@ -3,16 +3,11 @@
 import asyncio
 
 from app import device as device_module
-from app import dom, events, facts, model
-from app.about import About
-from app.attention import Attention
+from app import dom, events, later, model
 from app.device import Device, DeviceError
 from app.engine_client import EngineClient, EngineError
 from app.form import Form, draft_name
 from app.notes import Notes
-from app.outbox import Outbox
-from app.settings import Settings
-from app.updates import Updates, snapshot
 from app.views import capture as capture_view
 from app.views import status as status_view
 
@@ -25,7 +20,13 @@ UPDATE_CHECK_TICKS = 720  # an hour
 
 
 class App:
-    """One page. `state` is all that the views see."""
+    """One page. `state` is all that the views see; ``made`` holds the parts that came later."""
+
+    outbox = later.part(later.outbox)
+    attention = later.part(later.attention)
+    settings = later.part(later.settings)
+    about = later.part(later.about)
+    updates = later.part(later.updates)
 
     def __init__(self):
         self.state = {
@@ -50,11 +51,7 @@ class App:
         self.device = Device()
         self.notes = Notes(self._show_notes, self.task)
         self.engine = EngineClient("engine", "./py/app/engine.py", "./pyscript.toml", self._engine)
-        self.outbox = Outbox(self)
-        self.attention = Attention(self)
-        self.settings = Settings(self)
-        self.about = About(self)
-        self.updates = Updates(self._cached, self._update_waits)
+        self.made = {}
         self.forms = {kind: Form(self, kind) for kind in model.FORMS}
         self.tab = 1
         self._screen = None
@@ -69,15 +66,23 @@ class App:
     def start(self):
         events.listen(self)
         self.navigate()
-        for kind in self.forms:
-            self.forms[kind].show_choices()
-            self.forms[kind].show()
-        self.show()
+        seen = [kind for kind in self.forms if dom.is_shown(kind)]
+        self._draw_forms(seen)
         dom.ready()
         events.take_early_files(self)
         for kind in self.forms:
             if dom.saved_early(kind):
                 self.task(self.forms[kind].save_early())
+        self.task(self._go_on([kind for kind in self.forms if kind not in seen]))
+
+    def _draw_forms(self, kinds):
+        for kind in kinds:
+            self.forms[kind].show_choices()
+            self.forms[kind].show()
+
+    async def _go_on(self, kinds):
+        """Once the page reacts: all that nobody can see or use yet."""
+        self._draw_forms(kinds)
         self.task(self._open())
         self.task(self.engine.run())
         self.task(self.updates.start())
@@ -149,9 +154,9 @@ class App:
         for kind in self.forms:
             await self.forms[kind].restore()
             self.forms[kind].files.store_failed()
-        await self.outbox.load_counts()
+        await self._load_counts()
         self.show()
-        self.state["facts"] = facts.system_info(await device_module.facts())
+        self.state["facts"] = later.system_info(await device_module.facts())
         dom.show("facts", capture_view.facts(self.state["facts"]))
 
     async def _has_draft(self, tab):
@@ -194,7 +199,7 @@ class App:
 
     async def _load(self):
         if not self.engine.up:
-            await self.outbox.load_counts()
+            await self._load_counts()
             return
         try:
             self.state["status"] = await self.engine.call("status")
@@ -207,7 +212,15 @@ class App:
                 self.state["storage"].update(await device_module.storage_in_use())
         except EngineError as error:
             self.notes.add(error.message, "bad")
-        await self.outbox.refresh_detail()
+        if "outbox" in self.made:
+            await self.outbox.refresh_detail()
+
+    async def _load_counts(self):
+        """How many wait, without the engine."""
+        try:
+            self.state["counts"] = await self.device.counts()
+        except DeviceError as error:
+            self.storage_problem(error)
 
     def _take_catalogue(self, given):
         """What the gateway last said it takes; the forms follow."""
@@ -254,7 +267,7 @@ class App:
         self._settle_ready()
         self.refresh_soon()
         await asyncio.sleep_ms(TICK_MS)  # after whatever the person is waiting for
-        await snapshot()
+        await self.updates.snapshot()
 
     async def tell_device(self):
         """The engine's worker cannot see whether anybody looks, nor the battery."""
@@ -266,7 +279,7 @@ class App:
         self._battery = battery
         self.task(self.tell_device())
 
-    def _cached(self, ready):
+    def cached(self, ready):
         self._cached_now = ready
         self._settle_ready()
 
@@ -275,7 +288,7 @@ class App:
         self.state["offline_ready"] = self._cached_now and self.engine.up
         self.show()
 
-    def _update_waits(self):
+    def update_waits(self):
         """Offered, never forced; the note goes when it is dismissed."""
         if not self._update_offered:
             self._update_offered = True

@@ -80,15 +80,14 @@ class Updates:
             except DeviceError as error:
                 print("update check:", error.code)
 
+    async def snapshot(self):
+        """Keep a memory snapshot of the engine, so that its next start is fast."""
+        from pyscript import js_import  # noqa: PLC0415 (only the page's PyScript has it)
 
-async def snapshot():
-    """Keep a memory snapshot of the engine, so that its next start is fast."""
-    from pyscript import js_import  # noqa: PLC0415 (only the page's PyScript has it)
-
-    try:
-        modules = await js_import(
-            js.URL.new("./static/vendor/pyodide/snapshot.mjs", js.document.baseURI).href
-        )
-        await modules[0].ensureSnapshot()
-    except Exception as error:  # noqa: BLE001 (a faster start is all there is to lose)
-        print("no snapshot:", json.dumps(str(error)))
+        try:
+            modules = await js_import(
+                js.URL.new("./static/vendor/pyodide/snapshot.mjs", js.document.baseURI).href
+            )
+            await modules[0].ensureSnapshot()
+        except Exception as error:  # noqa: BLE001 (a faster start is all there is to lose)
+            print("no snapshot:", json.dumps(str(error)))

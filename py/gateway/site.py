@@ -41,7 +41,7 @@ MEDIA_TYPES = {
 }
 _COMPRESSED = frozenset(
     {".css", ".html", ".js", ".json", ".map", ".mjs", ".py", ".svg", ".toml", ".txt", ".wasm"}
-    | {".webmanifest"}
+    | {".pack", ".webmanifest"}
 )
 #: Smaller ones fit one packet anyway.
 _COMPRESS_FROM_BYTES = 1024

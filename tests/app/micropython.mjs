@@ -1,6 +1,8 @@
 // Runs tests/app/checks on the MicroPython that the page uses: node tests/app/micropython.mjs
+// With a file's name: on the compiled modules in it (tools/pack.py), as the page does.
 // The last line is JSON: {passed, failed: [name]}; the exit code is 1 when anything failed.
 import { readdirSync, readFileSync } from 'node:fs';
+import { unpack } from '../../static/interpreter/unpack.mjs';
 import { loadMicroPython } from '@micropython/micropython-webassembly-pyscript/micropython.mjs';
 
 const root = new URL('../../', import.meta.url);
@@ -18,14 +20,16 @@ const put = (path, text) => {
   });
   mp.FS.writeFile(path, text);
 };
-for (const name of modules) put(`app/${name}`, readFileSync(new URL(name, app)));
+const packed = process.argv[2];
+if (packed) unpack(mp.FS, new Uint8Array(readFileSync(packed)).buffer);
+else for (const name of modules) put(`app/${name}`, readFileSync(new URL(name, app)));
 for (const name of checks) put(name, readFileSync(new URL(`tests/app/checks/${name}`, root)));
 
 mp.runPython(`
 import json, sys
 passed, failed = 0, []
 # What the checks do not import still has to be Python to this interpreter.
-for name in json.loads('${JSON.stringify(modules)}'):
+for name in json.loads('${JSON.stringify(packed ? [] : modules)}'):
     try:
         with open("app/" + name) as file:
             compile(file.read(), name, "exec")

@@ -13,6 +13,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from tools import pack
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -39,12 +40,15 @@ def test_on_cpython(check):
     check()
 
 
-def test_on_micropython():
+@pytest.mark.parametrize("compiled", [False, True], ids=["sources", "compiled"])
+def test_on_micropython(compiled, tmp_path):
     node = shutil.which("node") or shutil.which("node", path=str(ROOT / ".venv/bin"))
     if node is None or not INTERPRETER.exists():
         pytest.skip("needs Node and the npm packages: make setup")
+    modules = tmp_path / "modules.pack"
+    modules.write_bytes(pack.packed(pack.sources(ROOT / pack.APP)))
     done = subprocess.run(
-        [node, str(HERE / "micropython.mjs")],
+        [node, str(HERE / "micropython.mjs"), *([str(modules)] if compiled else [])],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, Playwright
-from tools import assets, build
+from tools import assets, build, pack
 from tools.paths import ROOT
 
 from .conftest import Host, chromium
@@ -68,7 +68,7 @@ async def start():
 
 asyncio.create_task(start())
 """
-INTERPRETER = '{"interpreter": "./static/vendor/micropython/micropython.mjs"}'
+INTERPRETER = '{"interpreter": "./static/vendor/micropython/interpreter.mjs"}'
 STARTED = re.compile(r"fieldpost: Pyodide (plainly|from its snapshot) in \d+ ms")
 ASK = """() => new Promise((resolve) => {
   const channel = new MessageChannel();
@@ -97,6 +97,7 @@ def publish(tree: Path, note: str = "") -> None:
     (tree / "quiet.html").write_text(QUIET)
     (tree / "py/app/engine.py").write_text(ENGINE)
     (tree / "py/app/main.py").write_text(f"{MAIN}# {note}\n")
+    (tree / "py/app/modules.pack").write_bytes(pack.packed({}))
     (tree / "py/app/mpy.json").write_text(INTERPRETER)
     build.add_service_worker(tree)
 
