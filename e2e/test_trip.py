@@ -21,7 +21,7 @@ from fieldpost.testing.faultproxy import Fault, FaultProxy
 DOWN = Fault("down")
 #: Whether the form could be seen once the page had been read, before its Python.
 NOTE_FORM = """addEventListener('DOMContentLoaded', () => {
-  window.FORM_SHOWN = document.getElementById('view-capture').checkVisibility();
+  window.FORM_SHOWN = document.getElementById('view-capture')?.checkVisibility();
 });"""
 #: Screen -> what is empty there until its Python has drawn it.
 SCREENS = {
