@@ -8,7 +8,7 @@ from app.about import About
 from app.attention import Attention
 from app.device import Device, DeviceError
 from app.engine_client import EngineClient, EngineError
-from app.form import Form, draft_name
+from app.form import Form
 from app.notes import Notes
 from app.outbox import Outbox
 from app.settings import Settings
@@ -45,6 +45,8 @@ class App:
             "attention": model.new_box("attention"),
             "settings": None,
             "held": {},
+            "kept": [],
+            "lost": None,
         }
         self.state["attention"].update({"told": None, "chosen": []})
         self.device = Device()
@@ -57,6 +59,8 @@ class App:
         self.updates = Updates(self._cached, self._update_waits)
         self.forms = {kind: Form(self, kind) for kind in model.FORMS}
         self.tab = 1
+        self._kept = None
+        self._opening = asyncio.Lock()
         self._screen = None
         self._dirty = False
         self._refreshing = False
@@ -91,6 +95,7 @@ class App:
 
     def show(self):
         self.state["now"] = device_module.now()
+        self._warn_before_leaving()
         dom.show("status", status_view.line(self.state))
         dom.show("banners", status_view.banners(self.state))
         dom.show(
@@ -133,8 +138,14 @@ class App:
 
     async def _open(self):
         """The storage first, then what lies in it; tried again while another tab blocks it."""
+        async with self._opening:
+            if not self.device.is_open:
+                await self._open_now()
+
+    async def _open_now(self):
         try:
             await self.device.open(NAME)
+            self.state["lost"] = await self.device.lost()
         except DeviceError as error:
             self.storage_problem(error)
             return
@@ -154,7 +165,7 @@ class App:
 
     async def _has_draft(self, tab):
         for kind in self.forms:
-            if await self.device.load_draft(draft_name(kind, tab)) is not None:
+            if await self.device.load_draft(model.draft_name(kind, tab)) is not None:
                 return True
         return False
 
@@ -162,11 +173,55 @@ class App:
         """Something was stored: what stood in the way no longer does."""
         if self.state["storage_error"]:
             self.state["storage_error"] = None
+            for kind in self.forms:
+                self.forms[kind].files.store_failed()
+            self.try_kept()
             self.show()
 
     def storage_problem(self, error):
         """Said at the top until it works again; what is typed stays in the form."""
         self.state["storage_error"] = {"code": error.code, "message": error.message}
+        self.show()
+
+    # What only this tab holds
+
+    def kept(self):
+        """Its code is needed, and read, only where the storage fails."""
+        if self._kept is None:
+            from app.kept import Kept  # noqa: PLC0415
+
+            self._kept = Kept(self)
+        return self._kept
+
+    def try_kept(self):
+        """The storage may work again."""
+        if self.state["kept"]:
+            self.task(self.kept().write_back())
+
+    async def reopen(self):
+        """The storage as it is now, also where it was deleted. Raises `DeviceError`."""
+        if self.device.is_open:
+            await self.device.open(NAME)
+            return
+        await self._open()
+        if not self.device.is_open:
+            raise self.device.problem
+
+    def saved_something(self):
+        self.refresh_soon()
+        self.task(self.engine.tell("nudge", {"reason": "captured"}))
+
+    def _warn_before_leaving(self):
+        """What is typed is a draft while the storage works; else closing the tab would lose it."""
+        only_here = bool(self.state["kept"])
+        if self.state["storage_error"]:
+            only_here = only_here or any(self.forms[kind].unsaved() for kind in self.forms)
+        device_module.warn_before_leaving(only_here)
+
+    def loss_seen(self):
+        """What was said of deleted items has been read."""
+        self.state["lost"] = None
+        self.task(self.device.loss_seen())
         self.show()
 
     def _told(self, message):
@@ -196,6 +251,7 @@ class App:
             return
         try:
             self.state["status"] = await self.engine.call("status")
+            await self._remember()
             self._take_catalogue(await self.engine.call("catalogue"))
             if self._screen in ("outbox", "attention", "settings"):
                 await getattr(self, self._screen).refresh()
@@ -206,6 +262,15 @@ class App:
         except EngineError as error:
             self.notes.add(error.message, "bad")
         await self.outbox.refresh_detail()
+
+    async def _remember(self):
+        """For the case that the browser deletes everything: how much would be missed."""
+        status = self.state["status"]
+        if self.device.is_open and not self.state["storage_error"]:
+            try:
+                await self.device.remember(status["waiting"] + status["attention"])
+            except DeviceError as error:
+                print("not remembered:", error.code, error.message)
 
     def _take_catalogue(self, given):
         """What the gateway last said it takes; the forms follow."""
@@ -273,6 +338,10 @@ class App:
         self.task(self.update_now())
 
     async def update_now(self):
+        if self.state["kept"]:
+            text = "Not yet: what is not saved would be lost. Make a rescue file of it first."
+            self.notes.add(text, "bad")
+            return
         for kind in self.forms:
             await self.forms[kind].keep()
         self.updates.accept()
