@@ -160,7 +160,7 @@ def test_the_rescue_file_of_a_tab_and_its_return_have_one_effect(
     gateway: Gateway,
     tmp_path: Path,
 ) -> None:
-    """The storage does not open at all, from the start, and the engine does not start either."""
+    """The page's storage does not open at all, from the start."""
     page = opened(device, "open")
     expect(page.get_by_role("status").first).to_contain_text("Storage problem", timeout=BOOT_MS)
     plan = some_bytes(tmp_path / "plan.bin", 1_200_000)

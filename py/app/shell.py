@@ -9,6 +9,7 @@ from app.attention import Attention
 from app.device import Device, DeviceError
 from app.engine_client import EngineClient, EngineError
 from app.form import Form
+from app.keeping import NAME, Keeping
 from app.notes import Notes
 from app.outbox import Outbox
 from app.settings import Settings
@@ -16,7 +17,6 @@ from app.updates import Updates, snapshot
 from app.views import capture as capture_view
 from app.views import status as status_view
 
-NAME = "fieldpost"
 SCREENS = ("capture", "outbox", "attention", "settings", "about")
 TICK_MS = 5000
 #: The views ask again at most this often however fast things change.
@@ -24,7 +24,7 @@ REFRESH_EVERY_MS = 150
 UPDATE_CHECK_TICKS = 720  # an hour
 
 
-class App:
+class App(Keeping):
     """One page. `state` is all that the views see."""
 
     def __init__(self):
@@ -60,6 +60,7 @@ class App:
         self.forms = {kind: Form(self, kind) for kind in model.FORMS}
         self.tab = 1
         self._kept = None
+        self._warns = False
         self._opening = asyncio.Lock()
         self._screen = None
         self._dirty = False
@@ -175,53 +176,13 @@ class App:
             self.state["storage_error"] = None
             for kind in self.forms:
                 self.forms[kind].files.store_failed()
+                self.task(self.forms[kind].keep())
             self.try_kept()
             self.show()
 
     def storage_problem(self, error):
         """Said at the top until it works again; what is typed stays in the form."""
         self.state["storage_error"] = {"code": error.code, "message": error.message}
-        self.show()
-
-    # What only this tab holds
-
-    def kept(self):
-        """Its code is needed, and read, only where the storage fails."""
-        if self._kept is None:
-            from app.kept import Kept  # noqa: PLC0415
-
-            self._kept = Kept(self)
-        return self._kept
-
-    def try_kept(self):
-        """The storage may work again."""
-        if self.state["kept"]:
-            self.task(self.kept().write_back())
-
-    async def reopen(self):
-        """The storage as it is now, also where it was deleted. Raises `DeviceError`."""
-        if self.device.is_open:
-            await self.device.open(NAME)
-            return
-        await self._open()
-        if not self.device.is_open:
-            raise self.device.problem
-
-    def saved_something(self):
-        self.refresh_soon()
-        self.task(self.engine.tell("nudge", {"reason": "captured"}))
-
-    def _warn_before_leaving(self):
-        """What is typed is a draft while the storage works; else closing the tab would lose it."""
-        only_here = bool(self.state["kept"])
-        if self.state["storage_error"]:
-            only_here = only_here or any(self.forms[kind].unsaved() for kind in self.forms)
-        device_module.warn_before_leaving(only_here)
-
-    def loss_seen(self):
-        """What was said of deleted items has been read."""
-        self.state["lost"] = None
-        self.task(self.device.loss_seen())
         self.show()
 
     def _told(self, message):
@@ -262,15 +223,6 @@ class App:
         except EngineError as error:
             self.notes.add(error.message, "bad")
         await self.outbox.refresh_detail()
-
-    async def _remember(self):
-        """For the case that the browser deletes everything: how much would be missed."""
-        status = self.state["status"]
-        if self.device.is_open and not self.state["storage_error"]:
-            try:
-                await self.device.remember(status["waiting"] + status["attention"])
-            except DeviceError as error:
-                print("not remembered:", error.code, error.message)
 
     def _take_catalogue(self, given):
         """What the gateway last said it takes; the forms follow."""

@@ -19,10 +19,12 @@
 18  e2e/test_durability.py::test_every_write_of_page_and_engine_asks_for_strict_durability
 18  e2e/test_durability.py::test_saved_is_said_only_after_the_transaction_has_completed
 20  tests/runtime/test_order.py::test_a_temporary_id_is_replaced_durably
+24  e2e/test_kept_in_tab.py::test_what_the_browser_deleted_is_told_until_it_is_read
+24  e2e/test_kept_in_tab.py::test_nothing_is_told_of_what_had_been_sent
 25  e2e/test_bad_input.py::test_a_full_storage_is_said_and_saving_works_once_there_is_room
 28  tests/runtime/test_delivery.py::test_no_classified_answer_is_unknown_and_the_same_bytes_go_again
 
-Not here: 22, 23 (with lanes), 19, 27 (with orders and destinations), 24.
+Not here: 22, 23 (with lanes), 19, 27 (with orders and destinations).
 """
 
 from __future__ import annotations
