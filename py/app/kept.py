@@ -90,9 +90,11 @@ class Kept:
             await self.write_back()
         self._trying = False
 
-    def rows(self):
-        """The rows on top of the outbox."""
-        return view.rows(self.items, device.now())
+    def rows(self, listing):
+        """The outbox with its rows on top; below them nothing is said of an empty list."""
+        known = self._app.state["outbox"]["rows"]
+        shown = view.rows(self.items, device.now())
+        return shown + ([] if known is not None and not known else listing)
 
     # Written when the storage works again
 

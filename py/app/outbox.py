@@ -30,8 +30,8 @@ class Outbox:
         state = self._app.state
         dom.show("outbox-head", view.head(state))
         shown = view.listing(state)
-        if state["kept"]:
-            shown = self._app.kept().rows() + shown
+        if state["kept"] and state["outbox"]["view"] == "waiting":
+            shown = self._app.kept().rows(shown)
         dom.show("outbox-list", shown)
 
     def choose(self, name):

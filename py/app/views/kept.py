@@ -3,6 +3,7 @@ file."""
 
 from app import words
 from app.element import button, h, icon, when
+from app.views import capture
 
 TITLE = "Not saved, kept in this tab only"
 TOO_SHORT = (
@@ -21,10 +22,7 @@ TODO = {
     "QUEUE_INSECURE_CONTEXT": "Leave this tab open and copy the text: without a secure connection "
     "no rescue file can be made.",
 }
-WAIT = (
-    "Leave this tab open: it saves by itself as soon as the storage works. If you have to go, make "
-    "a rescue file first."
-)
+WAIT = "Leave this tab open: it saves by itself as soon as the storage works."
 
 
 def alarm(items, problem):
@@ -37,8 +35,10 @@ def alarm(items, problem):
     acts = h(
         "div",
         {"class": "acts"},
-        button("Make a rescue file", "kept-rescue", {"key": "rescue"}, "download"),
-        button("Try to save now", "kept-try", {"key": "try", "class": "quiet"}, "refresh"),
+        button(
+            "Make a rescue file", "kept-rescue", {"key": "rescue", "class": "small"}, "download"
+        ),
+        button("Try to save now", "kept-try", {"key": "try", "class": "small quiet"}, "refresh"),
     )
     return h(
         "div", {"key": "kept", "class": "banner bad", "role": "alert"}, icon("alert"), text, acts
@@ -121,7 +121,7 @@ def dialog(asked, items):
     busy = asked["said"] == "busy"
     wrong = asked["said"] if asked["said"] and not busy else None
     told = (
-        "{}, encrypted, as one file. Read it in under About, here or on another device; nothing "
+        "{}, encrypted, as one file. Import it under About, here or on another device; nothing "
         "arrives twice."
     )
     field = h(
@@ -139,7 +139,7 @@ def dialog(asked, items):
                 "aria-invalid": "true" if wrong else None,
             },
         ),
-        h("p", {"id": "kept-said", "class": "error"}, [icon("alert"), wrong] if wrong else []),
+        h("p", {"id": "kept-said", "class": "error"}, capture.error(wrong)),
     )
     content = [h("p", {}, told.format(words.count(len(items), "item") + _files(items))), field]
     if asked["done"]:

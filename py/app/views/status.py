@@ -78,7 +78,7 @@ def _lost(lost, now):
     text = f"The browser has deleted what this app kept on this device: {number} not been sent."
     todo = (
         " Last seen {}. If you have a rescue file of it, import it under About; else capture it "
-        "again. Installed apps, and sites that are used, are deleted last."
+        "again."
     ).format(words.ago(lost["at"], now))
     said = h("p", {}, h("strong", {}, text), todo)
     seen = button("I have read this", "loss-seen", {"class": "small"})

@@ -34,7 +34,7 @@ def check_the_alarm_takes_the_place_of_the_storage_banner():
     for words in (
         "Not saved, kept in this tab only: 2 items with 1 attachment, 2.0 MB.",
         "It did not take the change.",
-        "saves by itself as soon as the storage works",
+        "saves by itself as soon as the storage works.",
     ):
         assert words in said
     acts = [text_of(one) for one in find(shown, "button")]
