@@ -168,6 +168,7 @@ def test_the_rescue_file_of_a_tab_and_its_return_have_one_effect(
     expect(chosen(page, "plan.bin")).to_contain_text("only in this tab")
     keep(page, "Kept and rescued", 1)
     page.get_by_role("link", name="Feedback").click()
+    page.get_by_role("radio", name="5").check(force=True)
     page.get_by_label("Comment").fill("Words of praise")
     page.get_by_role("button", name="Save", exact=True).click()
     expect(alarm(page)).to_contain_text("2 items")
@@ -261,6 +262,26 @@ def test_a_storage_that_falls_silent_is_given_up_on(device: Device, gateway: Gat
     expect_written_back(page)
     expect_sent(page, "Into silence")
     assert gateway.inbox() == ["Into silence"]
+
+
+@pytest.mark.full
+def test_a_storage_deleted_under_the_open_app(device: Device, gateway: Gateway) -> None:
+    """What is saved then lands in the one that is made anew; the page need not be loaded again."""
+    page = device.open()
+    wait_ready_offline(page)
+    page.evaluate(
+        """() => new Promise((resolve, reject) => {
+          const deleting = indexedDB.deleteDatabase('fieldpost');
+          deleting.onsuccess = resolve;
+          deleting.onerror = () => reject(deleting.error);
+        })"""
+    )
+    write(page, "Saved after that")
+    expect(page.get_by_text("Saved on this device after all").first).to_be_visible(timeout=BOOT_MS)
+    expect(alarm(page)).to_have_count(0)
+    page.reload()
+    expect_sent(page, "Saved after that")
+    assert gateway.inbox() == ["Saved after that"]
 
 
 # --- the browser deletes everything between two visits (REQUIREMENTS part 4, number 24) ----------

@@ -15,8 +15,8 @@ TOO_SHORT = (
 #: code -> what to do, where leaving the tab open is not enough.
 TODO = {
     "QUEUE_STORAGE_BLOCKED": "Close the other tabs of this app; this one then saves by itself.",
-    "QUEUE_STORAGE_MISSING": "Leave this tab open, make a rescue file, and import it in a normal "
-    "window.",
+    "QUEUE_STORAGE_MISSING": "Leave this tab open, make a rescue file, and import it where there "
+    "is one: in a normal window.",
     "QUEUE_SCHEMA_TOO_NEW": "Make a rescue file, reload the page to update, and import the file "
     "under About.",
     "QUEUE_INSECURE_CONTEXT": "Leave this tab open and copy the text: without a secure connection "
