@@ -201,7 +201,11 @@ def test_the_rescue_file_of_a_tab_and_its_return_have_one_effect(
     save_ticket(page, "The next one")
     expect_sent(page, "The next one")
     expect(page.get_by_role("status").first).not_to_contain_text("waiting")
-    assert sorted(gateway.inbox()) == ["5 of 5: Words of praise", "Kept and rescued", "The next one"]
+    assert sorted(gateway.inbox()) == [
+        "5 of 5: Words of praise",
+        "Kept and rescued",
+        "The next one",
+    ]
     arrived = [arrived_files(gateway, one) for one in ("FP-000001", "FP-000002")]
     assert arrived.count({"plan.bin": content}) == 1
 
