@@ -4,8 +4,7 @@ from app import dom
 from app.device import object_url
 from app.engine_client import EngineError
 from app.views import capture as view
-
-PASSPHRASE_MIN = 12
+from app.words import PASSPHRASE_MIN
 
 
 class About:

@@ -97,6 +97,11 @@ class Device:
     def is_open(self):
         return self._glue is not None
 
+    @property
+    def problem(self):
+        """The `DeviceError` with which the last opening failed."""
+        return self._problem
+
     async def capture(self, capture):
         return json.loads(await promised(self._device().capture(json.dumps(capture))))
 
@@ -121,6 +126,27 @@ class Device:
         url = await promised(self._device().fileUrl(identity))
         return url if isinstance(url, str) else None
 
+    async def has_file(self, identity):
+        """Whether the storage has the whole file."""
+        told = await promised(self._device().manifest(json.dumps({"id": identity})))
+        return json.loads(told) is not None
+
+    async def recall(self, identity, room):
+        """A stored file's bytes into memory, as `hold`; None where the storage has it not."""
+        held = await promised(self._device().recall(identity, room))
+        return None if getattr(held, "parts", None) is None else held
+
+    async def remember(self, undelivered):
+        """How much would be missed if the browser deleted the storage, kept where it does not."""
+        await promised(self._device().remember(undelivered))
+
+    async def lost(self):
+        """``{"count", "at"}`` of what was deleted and not yet said; None when nothing was."""
+        return json.loads(await promised(self._device().lost()))
+
+    async def loss_seen(self):
+        await promised(self._device().lossSeen())
+
     async def undo_capture(self, identity):
         return str(await promised(self._device().undoCapture(identity))).lower() == "true"
 
@@ -129,6 +155,25 @@ class Device:
 
     async def persist(self):
         return str(await promised(self._device().persist()))
+
+
+async def hold(file, identity, room):
+    """A file's bytes into this tab's memory; takes the File's place in `Device.store_file`. Raises
+    `DeviceError` when it has more than ``room`` bytes or cannot be read."""
+    return await promised(_glue().hold(file, identity, room))
+
+
+async def rescue_kept(passphrase, captures, held):
+    """The URL of a rescue file made without the storage: ``captures`` as `Device.capture` takes
+    them, ``held`` as `hold` gave them. Raises `DeviceError`."""
+    files = js.Array.of(*held)
+    return object_url(await promised(_glue().rescueKept(passphrase, json.dumps(captures), files)))
+
+
+def warn_before_leaving(on):
+    """Whether the browser asks before this tab is closed."""
+    if getattr(window, "fieldpostGlue", None) is not None:
+        _glue().warnBeforeLeaving(on)
 
 
 async def storage_in_use():

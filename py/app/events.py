@@ -21,6 +21,7 @@ def listen(app):
     dom.listen("visibilitychange", lambda _event: _visibility(app))
     dom.listen_window("pagehide", lambda _event: _keep(app))
     dom.listen_window("hashchange", lambda _event: app.navigate())
+    dom.listen_window("focus", lambda _event: app.try_kept())
     dom.listen_window("online", lambda _event: _link(app, True))
     dom.listen_window("offline", lambda _event: _link(app, False))
 
@@ -33,6 +34,7 @@ def _keep(app):
 def _visibility(app):
     app.task(app.tell_device())
     if dom.visible():
+        app.try_kept()
         app.task(app.engine.tell("nudge", {"reason": "visible"}))
         app.refresh_soon()
     else:
@@ -41,6 +43,7 @@ def _visibility(app):
 
 def _link(app, online):
     app.state["online"] = online
+    app.try_kept()
     app.show()
     app.task(app.engine.tell("link", {"online": online}))
     app.refresh_soon()
@@ -60,6 +63,8 @@ def _submit(app, event):
         app.task(form.save())
     elif name in ASKED:
         app.task(app.attention.submit())
+    elif name == "kept-form":
+        app.task(app.kept().submit())
     elif name == "settings":
         app.settings.changed()
     else:
@@ -188,6 +193,9 @@ ACTS = {
     "ask-close": lambda app: app.attention.closed(),
     "more": lambda app: app.task(app.outbox.more()),
     "more-attention": lambda app: app.task(app.attention.more()),
+    "kept-rescue": lambda app: app.kept().ask(),
+    "kept-try": lambda app: app.try_kept(),
+    "loss-seen": lambda app: app.loss_seen(),
     "retry-all": lambda app: app.attention.retry_all(),
     "retry-lost": lambda app: app.attention.retry_all(lost=True),
 }

@@ -73,7 +73,11 @@ class Files:
                 one = self._queue.pop(0)
                 if self._has(one):
                     self._current = one
-                    await self._store(one, *self._sources[one["id"]])
+                    file, limit, reduce = self._sources[one["id"]]
+                    if one.get("held") is None:
+                        await self._store(one, file, limit, reduce)
+                    else:
+                        await self._store(one, one["held"], limit, False)
         finally:
             self._current = None
             self._settled.set()
@@ -83,8 +87,9 @@ class Files:
         await self._settled.wait()
 
     def store_failed(self):
-        """The storage opened only now: store what could not be stored before."""
-        failed = [f for f in self.items if f["state"] == "failed" and f["id"] in self._sources]
+        """The storage works only now: store what could not be stored before."""
+        states = ("failed", "kept")
+        failed = [f for f in self.items if f["state"] in states and f["id"] in self._sources]
         for one in failed:
             one["state"], one["error"] = "waiting", None
             self._queue.append(one)
@@ -106,6 +111,8 @@ class Files:
             self._on_change()
             return
         one["state"] = "storing"
+        if one.get("held") is None:
+            one["file"] = file
         self._on_change()
 
         def progress(done, _all):
@@ -115,16 +122,41 @@ class Files:
         try:
             kept = await self._app.device.store_file(file, one["id"], limit, progress)
         except DeviceError as error:
-            one["state"] = "failed"
-            one["error"] = error.message
-            self._on_change()
+            await self._not_stored(one, error)
             return
         one["parts"] = kept["parts"]
         one["size"] = kept["size"]
-        one["state"] = "stored"
+        one["state"], one["held"] = "stored", None
         self._on_change(stored=True)
-        if one["type"].startswith("image/") and one["size"] <= IMAGE_SHOWN_BYTES_MAX:
-            one["thumb"] = device.object_url(file)
+        self._show_picture(one)
+
+    async def _not_stored(self, one, error):
+        """While the storage fails this tab holds the bytes, as far as its memory goes."""
+        one["state"], one["error"] = "failed", error.message
+        if model.storage_fails(error.code):
+            self._app.storage_problem(error)
+            try:
+                if one.get("held") is None:
+                    await self._app.kept().hold(one["file"], one)
+                one["state"], one["error"] = "kept", None
+                self._show_picture(one)
+            except DeviceError as lack:
+                one["error"] = lack.message
+        self._on_change()
+
+    async def store_kept(self, files):
+        """Those of ``files`` that only this tab holds. Raises `DeviceError`."""
+        for one in files:
+            if one["state"] == "kept":
+                kept = await self._app.device.store_file(
+                    one["held"], one["id"], one["size"], lambda _done, _all: None
+                )
+                one["parts"], one["state"] = kept["parts"], "stored"
+
+    def _show_picture(self, one):
+        shown = one["type"].startswith("image/") and one["size"] <= IMAGE_SHOWN_BYTES_MAX
+        if shown and not one.get("thumb"):
+            one["thumb"] = device.object_url(one["file"])
             self._on_change()
 
     async def _reduced(self, one, file):
@@ -165,6 +197,7 @@ class Files:
                 "state": "waiting",
                 "before": None,
                 "reduced": False,
+                "held": None,
                 "note": "original, with everything the camera wrote",
                 "done": 0,
             }

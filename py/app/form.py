@@ -6,13 +6,13 @@ from app import catalogue, device, dom, model
 from app.device import DeviceError
 from app.engine_client import EngineError
 from app.files import Files
+from app.held import Held
 from app.views import capture as view
 
 AUTOSAVE_MS = 400
-REQUESTER = {"ticket": ("user.name", "user.email"), "feedback": ("userName",)}
 
 
-class Form:
+class Form(Held):
     """The form ``kind`` of index.html (ids start with its name)."""
 
     def __init__(self, app, kind):
@@ -26,6 +26,8 @@ class Form:
         #: stays, so that it is saved once however often it is tried.
         self.held = None
         self._slot = None  # the draft's name, once known
+        #: The id of what this tab holds unsaved (`app.kept`), while its draft is still stored.
+        self._draft_of = None
         self._draft_kept = False
         self._changes = 0  # counts what is typed; a draft is current when it has seen the last
         self._kept_changes = 0
@@ -53,7 +55,7 @@ class Form:
 
     def left(self):
         """Another screen is shown: what was said about the last save is over, and its Undo."""
-        if self.phase == "saved":
+        if self.phase in ("saved", "kept"):
             self.phase, self._undo = "idle", None
             self.show()
 
@@ -87,7 +89,7 @@ class Form:
         """Bring back what was typed before; never over, or into, what is being saved now."""
         async with self._draft_lock:
             try:
-                self._slot = draft_name(self.kind, self._app.tab)
+                self._slot = model.draft_name(self.kind, self._app.tab)
                 draft = await self._app.device.load_draft(self._slot)
                 requester = await self._app.device.load_draft("requester") or {}
             except DeviceError as error:
@@ -104,7 +106,7 @@ class Form:
         self.show()
 
     def _fill_requester(self, requester):
-        mine = REQUESTER[self.kind]
+        mine = model.REQUESTER[self.kind]
         wanted = {
             "user.name": requester.get("name"),
             "userName": requester.get("name"),
@@ -114,7 +116,7 @@ class Form:
 
     def changed(self):
         """Something was typed or chosen: keep it soon."""
-        if self.phase == "saved" and not model.blank(dom.values(self.kind)):
+        if self.phase in ("saved", "kept") and not model.blank(dom.values(self.kind)):
             self.phase, self._undo = "idle", None  # Undo would overwrite what is typed now
         if self.phase == "failed":
             self.phase = "idle"
@@ -148,12 +150,13 @@ class Form:
             try:
                 if model.blank(values) and not self.files.items:
                     self._let_go()
-                    await self._app.device.drop_draft(self._slot)
+                    if self._draft_of is None:
+                        await self._app.device.drop_draft(self._slot)
                     self._draft_kept = False
                 else:
                     draft = model.draft(values, self.files.items, self.held)
                     await self._app.device.save_draft(self._slot, draft)
-                    self._draft_kept = True
+                    self._draft_kept, self._draft_of = True, None
             except DeviceError as error:
                 self._draft_kept = False
                 self._app.storage_problem(error)
@@ -162,12 +165,16 @@ class Form:
         self._app.storage_works()
         self.show()
 
+    def unsaved(self):
+        """What stands in the form is not kept as a draft."""
+        return self._kept_changes != self._changes and not model.blank(dom.values(self.kind))
+
     # Saving
 
     def _check(self, values):
         wrong = catalogue.check(self._app.state["catalogue"], self.kind, values)
         self._errors = {}
-        for name in view_fields(self.kind):
+        for name in model.fields(self.kind):
             text = wrong.get(name)
             if text:
                 self._errors[name] = text
@@ -197,7 +204,7 @@ class Form:
         if self._errors:
             self.phase = "idle"
             self.show()
-            dom.focus_field(self.kind, first_wrong(self.kind, self._errors))
+            dom.focus_field(self.kind, model.first_wrong(self.kind, self._errors))
             return
         self.phase = "saving"
         self._undo = None
@@ -213,11 +220,18 @@ class Form:
                 lack = model.full(self._app.state, self.kind)
                 if lack is not None:
                     raise DeviceError("QUEUE_FULL", model.full_text(lack))
-                if slot is not None:
+                if slot is not None and self._draft_of is None:
                     made["form"] = slot
+                if self._app.state["kept"]:  # behind what waits for a storage that works
+                    self._keep_in_tab(made, values, files)
+                    return
+                await self.files.store_kept(files)
                 await self._app.device.capture(made)
         except DeviceError as error:
-            await self._not_saved(error, made)
+            if made is None or by_itself or not model.storage_fails(error.code):
+                await self._not_saved(error, made)
+            else:
+                self._keep_in_tab(made, values, files, error)
             return
         self.held = None
         self._app.storage_works()
@@ -226,78 +240,63 @@ class Form:
             text = "There was room again: {} is saved on this device.".format(made["data"]["title"])
             self._app.notes.add(text, "good")
 
-    # Waiting for room
+    # Kept in this tab only
 
-    async def _not_saved(self, error, made):
-        """For want of room it stays here as a draft that saves itself; else it says what is
-        wrong."""
-        if made is not None and error.code in model.NO_ROOM:
-            first = self.held is None
-            told = {"code": error.code, "text": error.message}
-            told.update({"id": made["id"], "at": made["at"]})
-            self._holding(told)
-            self.show()
-            if first:
-                self._changes += 1  # the draft is not current without the mark
-                await self.keep()
-            return
-        self.phase, self._message = "held" if self.held else "failed", error.message
-        self.show()
-
-    def _holding(self, held):
-        if held:
-            self.held, self.phase, self._message = held, "held", held["text"]
-
-    def _let_go(self):
+    def _keep_in_tab(self, made, values, files, error=None):
+        """The storage fails: this tab holds it, and the form is free for the next one."""
+        made.pop("form", None)
+        if self._slot is not None and self._draft_of is None:
+            self._draft_of = made["id"]
         self.held = None
-        if self.phase == "held":
-            self.phase = "idle"
-
-    async def try_held(self, storage=False):
-        """There may be room now; ``storage``: also where only another try can tell."""
-        if self.phase != "held" or model.full(self._app.state, self.kind):
-            return
-        if self.held["code"] != "QUEUE_FULL" and not storage:
-            return
-        values = dom.values(self.kind)
-        files = list(self.files.items)
-        if model.why_not_save(files) or catalogue.check(
-            self._app.state["catalogue"], self.kind, values
-        ):
-            return  # it is being changed: a person's Save says what is wrong with it
-        await self._save(values, files, self._slot, by_itself=True)
-
-    def keep_as_draft(self):
-        """It is not to save itself after all."""
-        self._let_go()
-        self._keep_soon()
+        self._emptied("kept", values, files)
+        self._app.kept().add(self, made, files, error)
         self.show()
-        dom.focus_field(self.kind, view_fields(self.kind)[0])
+        dom.focus_field(self.kind, model.fields(self.kind)[0])
+
+    async def write_kept(self, made):
+        """Save what this tab held, and drop its draft if that is still stored."""
+        async with self._draft_lock:
+            mine = self._draft_of == made["id"]
+            asked = dict(made)
+            if mine:
+                asked["form"] = self._slot
+            await self._app.device.capture(asked)
+            if mine:
+                self._draft_of = None
+
+    def written_back(self):
+        if self.phase == "kept" and not any(i["form"] is self for i in self._app.state["kept"]):
+            self.phase = "saved"
+        self.show()
 
     def _saved(self, identity, values, files, by_itself):
         self._undo = {"id": identity, "values": values, "files": files}
-        self.phase = "saved"
+        self._emptied("saved", values, files)
+        for one in files:
+            one["file"] = one["held"] = None  # it lies in the storage
+        self.show()
+        if not by_itself:  # nobody's hands are moved by what happens by itself
+            dom.focus_field(self.kind, model.fields(self.kind)[0])
+        self._app.task(self._after_save(self._requester(values)))
+
+    def _emptied(self, phase, values, files):
+        """The form is ready for the next one; what was typed since stays."""
+        self.phase = phase
         self._draft_kept = False
         dom.clear(self.kind, values)
-        requester = self._requester(values)
-        self._fill_requester(requester)
+        self._fill_requester(self._requester(values))
         self.files.captured(files)
         self._kept_changes = self._changes
         if self.files.items or not model.blank(dom.values(self.kind)):
             self._undo = None  # it would overwrite what somebody went on with meanwhile
             self._keep_soon()
-        self.show()
-        if not by_itself:  # nobody's hands are moved by what happens by itself
-            dom.focus_field(self.kind, view_fields(self.kind)[0])
-        self._app.task(self._after_save(requester))
 
     def _requester(self, values):
         name = values.get("user.name") or values.get("userName") or ""
         return {"name": name, "email": values.get("user.email") or ""}
 
     async def _after_save(self, requester):
-        self._app.refresh_soon()
-        await self._app.engine.tell("nudge", {"reason": "captured"})
+        self._app.saved_something()
         if self.kind == "ticket":
             try:
                 await self._app.device.save_draft("requester", requester)
@@ -328,25 +327,5 @@ class Form:
             self._app.notes.add("Taken back. Choose the attachments again.", "info")
         self.changed()
         self.show()
-        dom.focus_field(self.kind, view_fields(self.kind)[0])
+        dom.focus_field(self.kind, model.fields(self.kind)[0])
         self._app.refresh_soon()
-
-
-def draft_name(kind, tab):
-    """Under which name this tab keeps the draft of a form."""
-    return kind if tab == 1 else f"{kind}:{tab}"
-
-
-def view_fields(kind):
-    """The names of a form's fields, from top to bottom."""
-    return {
-        "ticket": ("summary", "description", "category", "severity", "user.name", "user.email"),
-        "feedback": ("rating", "comment", "userName"),
-    }[kind]
-
-
-def first_wrong(kind, errors):
-    for name in view_fields(kind):
-        if name in errors:
-            return name
-    return view_fields(kind)[0]

@@ -7,6 +7,28 @@ PRIORITIES = {"low": 2, "normal": 5, "high": 8, "critical": 10}
 TITLE_CHARACTERS = 60
 
 FORMS = ("ticket", "feedback")
+#: The fields of a form that remember who filled it in last.
+REQUESTER = {"ticket": ("user.name", "user.email"), "feedback": ("userName",)}
+
+
+def draft_name(kind, tab):
+    """Under which name this tab keeps the draft of a form."""
+    return kind if tab == 1 else f"{kind}:{tab}"
+
+
+def fields(kind):
+    """The names of a form's fields, from top to bottom."""
+    return {
+        "ticket": ("summary", "description", "category", "severity", "user.name", "user.email"),
+        "feedback": ("rating", "comment", "userName"),
+    }[kind]
+
+
+def first_wrong(kind, errors):
+    for name in fields(kind):
+        if name in errors:
+            return name
+    return fields(kind)[0]
 
 
 def payload(kind, values, facts):
@@ -34,6 +56,8 @@ def capture(kind, identity, at, values, files, facts):
     """What `device.capture` takes, without the draft's name."""
     content = payload(kind, values, facts)
     data = {
+        # Fixed here: a copy of it that another device sends, from a rescue file, is the same one.
+        "send_id": identity,
         "kind": kind,
         "operation": "create",
         "payload": content,
@@ -86,7 +110,7 @@ def why_not_save(files):
     if busy:
         return f"One moment: {len(busy)} attachments are still being put on this device."
     for one in files:
-        if one["state"] != "stored":  # never left out without a word
+        if one["state"] not in ("stored", "kept"):  # never left out without a word
             return "{} cannot be sent along. Remove it, then save.".format(one["name"])
     return None
 
@@ -241,6 +265,13 @@ def full(state, kind):
 
 #: Codes of what is not saved only for want of room.
 NO_ROOM = ("QUEUE_FULL", "QUEUE_STORAGE_FULL")
+#: Codes that speak of one file.
+OF_A_FILE = ("QUEUE_ATTACHMENT_TOO_LARGE", "QUEUE_ATTACHMENT_UNREADABLE")
+
+
+def storage_fails(code):
+    """The storage itself does not work: neither want of room nor a file is the reason."""
+    return code not in NO_ROOM and code not in OF_A_FILE
 
 
 def full_text(one):

@@ -28,7 +28,10 @@ class Outbox:
     def show(self):
         state = self._app.state
         dom.show("outbox-head", view.head(state))
-        dom.show("outbox-list", view.listing(state))
+        shown = view.listing(state)
+        if state["kept"] and state["outbox"]["view"] == "waiting":
+            shown = self._app.kept().rows(shown)
+        dom.show("outbox-list", shown)
 
     def choose(self, name):
         """Waiting or Sent."""

@@ -6,12 +6,12 @@ from app import device as device_module
 from app import dom, events, later, model
 from app.device import Device, DeviceError
 from app.engine_client import EngineClient, EngineError
-from app.form import Form, draft_name
+from app.form import Form
+from app.keeping import NAME, Keeping
 from app.notes import Notes
 from app.views import capture as capture_view
 from app.views import status as status_view
 
-NAME = "fieldpost"
 SCREENS = ("capture", "outbox", "attention", "settings", "about")
 TICK_MS = 5000
 #: The views ask again at most this often however fast things change.
@@ -19,7 +19,7 @@ REFRESH_EVERY_MS = 150
 UPDATE_CHECK_TICKS = 720  # an hour
 
 
-class App:
+class App(Keeping):
     """One page. `state` is all that the views see; ``made`` holds the parts that came later."""
 
     outbox = later.part(later.outbox)
@@ -46,6 +46,8 @@ class App:
             "attention": model.new_box("attention"),
             "settings": None,
             "held": {},
+            "kept": [],
+            "lost": None,
         }
         self.state["attention"].update({"told": None, "chosen": []})
         self.device = Device()
@@ -54,6 +56,9 @@ class App:
         self.made = {}
         self.forms = {kind: Form(self, kind) for kind in model.FORMS}
         self.tab = 1
+        self._kept = None
+        self._warns = False
+        self._opening = asyncio.Lock()
         self._screen = None
         self._dirty = False
         self._refreshing = False
@@ -98,6 +103,7 @@ class App:
 
     def show(self):
         self.state["now"] = device_module.now()
+        self._warn_before_leaving()
         dom.show("status", status_view.line(self.state))
         dom.show("banners", status_view.banners(self.state))
         dom.show(
@@ -140,8 +146,14 @@ class App:
 
     async def _open(self):
         """The storage first, then what lies in it; tried again while another tab blocks it."""
+        async with self._opening:
+            if not self.device.is_open:
+                await self._open_now()
+
+    async def _open_now(self):
         try:
             await self.device.open(NAME)
+            self.state["lost"] = await self.device.lost()
         except DeviceError as error:
             self.storage_problem(error)
             return
@@ -161,7 +173,7 @@ class App:
 
     async def _has_draft(self, tab):
         for kind in self.forms:
-            if await self.device.load_draft(draft_name(kind, tab)) is not None:
+            if await self.device.load_draft(model.draft_name(kind, tab)) is not None:
                 return True
         return False
 
@@ -169,6 +181,10 @@ class App:
         """Something was stored: what stood in the way no longer does."""
         if self.state["storage_error"]:
             self.state["storage_error"] = None
+            for kind in self.forms:
+                self.forms[kind].files.store_failed()
+                self.task(self.forms[kind].keep())
+            self.try_kept()
             self.show()
 
     def storage_problem(self, error):
@@ -203,6 +219,7 @@ class App:
             return
         try:
             self.state["status"] = await self.engine.call("status")
+            await self._remember()
             self._take_catalogue(await self.engine.call("catalogue"))
             if self._screen in ("outbox", "attention", "settings"):
                 await getattr(self, self._screen).refresh()
@@ -299,6 +316,10 @@ class App:
         self.task(self.update_now())
 
     async def update_now(self):
+        if self.state["kept"]:
+            text = "Not yet: what is not saved would be lost. Make a rescue file of it first."
+            self.notes.add(text, "bad")
+            return
         for kind in self.forms:
             await self.forms[kind].keep()
         self.updates.accept()

@@ -4,6 +4,9 @@ MINUTE_MS = 60 * 1000
 HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
 
+#: Characters: a rescue file is only as safe as its passphrase.
+PASSPHRASE_MIN = 12
+
 #: What a kind is called, and its drawing.
 KINDS = {"ticket": ("Ticket", "ticket"), "feedback": ("Feedback", "message")}
 

@@ -24,13 +24,15 @@
 22  tests/engine/test_lanes.py::test_known_failure_22_*
 23  tests/runtime/test_breaker.py::test_known_failure_23_*
 23  tests/engine/test_breaker.py::test_known_failure_23_*
+24  e2e/test_kept_in_tab.py::test_what_the_browser_deleted_is_told_until_it_is_read
+24  e2e/test_kept_in_tab.py::test_nothing_is_told_of_what_had_been_sent
 25  e2e/test_bad_input.py::test_a_full_storage_is_said_and_saving_works_once_there_is_room
 26  tests/runtime/test_breaker.py::test_known_failure_26_*
 26  tests/engine/test_lanes.py::test_known_failure_26_*
 28  tests/runtime/test_delivery.py::test_no_classified_answer_is_unknown_and_the_same_bytes_go_again
 
-Not here: 19 (nonces come with the evidence server's orders), 24 (the device that finds its storage
-gone), 27 (updates of what others may have changed come with the destinations that take them).
+Not here: 19 (nonces come with the evidence server's orders), 27 (updates of what others may have
+changed come with the destinations that take them).
 """
 
 from __future__ import annotations

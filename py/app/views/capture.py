@@ -69,6 +69,8 @@ def _facts(one):
     if state == "storing":
         return "{} of {}".format(words.size(one["done"]), words.size(one["size"]))
     text = words.size(one["size"])
+    if state == "kept":
+        text += ", only in this tab"
     if one.get("before") and one["before"] != one["size"]:
         text = "{}, was {}".format(text, words.size(one["before"]))
     return text + (" · " + one["note"] if one.get("note") else "")
@@ -84,6 +86,8 @@ def save_note(form):
         if form.get("undo"):
             undo = button("Undo", "undo", {"class": "small quiet"}, "undo")
         return [h("span", {"class": "good"}, icon("check"), "Saved on this device"), undo]
+    if phase == "kept":
+        return [h("span", {"class": "bad"}, icon("alert"), "Not saved, kept in this tab only")]
     if phase == "held":
         text = "Not saved. {} It saves itself when there is room.".format(form["message"])
         said = h("span", {"class": "bad", "role": "alert"}, icon("alert"), text)

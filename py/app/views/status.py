@@ -34,6 +34,9 @@ def line(state):
     if attention:
         needs = "needs attention" if attention == 1 else "need attention"
         parts.append(h("span", {"key": "attention", "class": "bad"}, f"{attention} {needs}"))
+    kept = state.get("kept")
+    if kept:
+        parts.append(h("span", {"key": "kept", "class": "bad"}, f"{len(kept)} not saved"))
     paused = (state.get("status") or {}).get("paused")
     if paused:
         parts.append(h("span", {"key": "paused"}, "Paused"))
@@ -47,9 +50,15 @@ def banners(state):
     """What has to be known before going on; all else is a note, which moves nothing."""
     shown = []
     problem = state.get("storage_error")
-    if problem:
+    if state.get("kept"):
+        from app.views import kept  # noqa: PLC0415 - read only where the storage fails
+
+        shown.append(kept.alarm(state["kept"], problem))
+    elif problem:
         text, todo = STORAGE.get(problem["code"]) or (problem["message"], KEEP_OPEN)
         shown.append(_banner("storage", "bad", "alert", text, todo))
+    if state.get("lost"):
+        shown.append(_lost(state["lost"], state["now"]))
     if state["engine"] == "failed":
         text = f"The part that sends does not start on this browser: {state['engine_error']}"
         todo = "You can go on capturing; everything stays on this device."
@@ -61,6 +70,21 @@ def banners(state):
         elif one.get("warn"):
             shown.append(_limit(one, "Almost full", None))
     return shown
+
+
+def _lost(lost, now):
+    """The browser deleted what waited: nothing else would ever say so."""
+    number = words.count(lost["count"], "item that had", "items that had")
+    text = f"The browser has deleted what this app kept on this device: {number} not been sent."
+    todo = (
+        " Last seen {}. If you have a rescue file of it, import it under About; else capture it "
+        "again."
+    ).format(words.ago(lost["at"], now))
+    said = h("p", {}, h("strong", {}, text), todo)
+    seen = button("I have read this", "loss-seen", {"class": "small"})
+    return h(
+        "div", {"key": "lost", "class": "banner bad", "role": "alert"}, icon("alert"), said, seen
+    )
 
 
 def _limit(one, text, todo):

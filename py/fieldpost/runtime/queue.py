@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -13,7 +14,7 @@ from typing import Any
 from fieldpost.destinations.base import Destination
 from fieldpost.engine.breaker import RulesLike
 from fieldpost.engine.config import QueueConfig
-from fieldpost.engine.errors import ItemNotFound
+from fieldpost.engine.errors import DatabaseError, ItemNotFound
 from fieldpost.engine.kinds import Kinds, standard_kinds
 from fieldpost.engine.limits import STEAL_AFTER_MS
 from fieldpost.engine.model import Item, Stored
@@ -138,6 +139,10 @@ class Queue(ByHand, Controls, Upkeep):
         ``on_parent_failed`` ("block", or "cancel" together with a parent that is given up),
         ``lane`` (another one than its kind takes). Raises `InvalidItem`, `DuplicateItem`,
         `QueueFull`, `DatabaseError`.
+
+        After `DatabaseError` nothing pretends to be saved and nothing is kept in memory: the caller
+        still has the payload. Give the ``id`` yourself, and call again with the same one when the
+        storage works: a write that had landed after all is then found, not doubled.
         """
         item_id = options.pop("id", None)
         write = self._intake.write({"kind": kind, "payload": payload, **options}, id=item_id)
@@ -291,8 +296,11 @@ class Queue(ByHand, Controls, Upkeep):
     # --- safety ----------------------------------------------------------------------------------
 
     async def rescue_out(self, passphrase: str) -> dict[str, Any]:
-        """Everything undelivered as one encrypted file: ``{"url", "name", "items"}``."""
-        await self._intake.adopt()
+        """Everything undelivered as one encrypted file: ``{"url", "name", "items"}``; it is enough
+        that the storage can be read. Raises `DatabaseError` when it cannot, `OSError` when the file
+        cannot be written."""
+        with contextlib.suppress(DatabaseError):  # it takes no change: captures go as they are
+            await self._intake.adopt()
         return await self._rescue.out(passphrase)
 
     async def rescue_in(self, passphrase: str, url: str) -> dict[str, int]:

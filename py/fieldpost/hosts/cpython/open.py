@@ -47,6 +47,7 @@ async def open_queue(
     kinds: Iterable[Kind] = (),
     lanes: Iterable[Lane] = (),
     requests: int = 1,
+    rescue_folder: str | Path | None = None,
 ) -> Queue:
     """A queue that delivers to ``gateway`` (its base URL), or, where that is None, by ``lanes``
     only. Not started: use ``async with``.
@@ -57,15 +58,18 @@ async def open_queue(
     environment says (`QueueConfig.from_env`); ``policy``: in place of its retry policy;
     ``breaker``: presets by name, or fields of one's own. ``kinds``: kinds of work besides the
     standard ones. ``lanes``: destinations of your own (`runtime.routes.Lane`), and the kinds that
-    go there; ``requests``: how many the gateway's lane may have under way at once. Raises
-    `ConfigError`, `DatabaseError`, `SchemaTooNew`, `EncryptionError` (a key file that others can
-    read), `ValueError` for a policy or a breaker out of bounds.
+    go there; ``requests``: how many the gateway's lane may have under way at once.
+    ``rescue_folder``: an existing folder for rescue files, best on another disk than ``path``,
+    which is where they go otherwise. Raises `ConfigError`, `DatabaseError`, `SchemaTooNew`,
+    `EncryptionError` (a key file that others can read), `ValueError` for a policy or a breaker out
+    of bounds.
     """
     settings = QueueConfig.from_env(os.environ) if config is None else as_config(config)
     # Before anything is open: these are what a caller may have got wrong.
     retry = settings.retry if policy is None else policy_of(policy)
     breaker = rules_of(breaker)
     folder = None if path is None else Path(path)
+    rescue = rescue_folder or folder
     store: Store
     if folder is None:
         store = MemoryStore(KeyRing.ephemeral())
@@ -95,6 +99,6 @@ async def open_queue(
         breaker=breaker,
         kinds=standard_kinds(*kinds),
         config=settings,
-        rescue_box=None if folder is None else RescueFiles(store, folder),
+        rescue_box=None if rescue is None else RescueFiles(store, Path(rescue)),
         on_close=close,
     )

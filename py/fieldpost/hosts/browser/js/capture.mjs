@@ -1,8 +1,10 @@
 // What the page saves without the engine: captures (the inbox) and drafts.
 
 import { raiseRevision, readCounters, writeCounters } from "./counters.mjs";
+import { ANSWER_MS } from "./database.mjs";
 import { seal, unseal } from "./envelope.mjs";
 import { text, utf8 } from "./frame.mjs";
+import { remember } from "./marker.mjs";
 import { demandRoom } from "./room.mjs";
 
 const attachmentIds = (list) => (list ?? []).map((a) => a.id ?? a);
@@ -23,11 +25,11 @@ export async function capture(ctx, json) {
   const kind = typeof value.kind === "string" ? value.kind : undefined;
   const record = { id, at, kid, data: sealed, attachment_ids: attachmentIds(value.attachments), ...(kind && { kind }) };
   const size = body.length + (value.attachments ?? []).reduce((sum, file) => sum + (file.size ?? 0), 0);
-  const revision = await ctx.database.run(["inbox", "items", "meta", "drafts"], "readwrite", async (tx) => {
+  const counters = await ctx.database.run(["inbox", "items", "meta", "drafts"], "readwrite", async (tx) => {
     const inbox = tx.objectStore("inbox");
     const [counters, waiting, item] = await Promise.all(
       [readCounters(tx), inbox.index("id").getKey(id), tx.objectStore("items").getKey(id)]);
-    if (waiting !== undefined || item !== undefined) return counters.revision;
+    if (waiting !== undefined || item !== undefined) return counters;
     await demandRoom(tx, counters, kind, size);
     counters.inbox += 1;
     raiseRevision(counters);
@@ -36,9 +38,10 @@ export async function capture(ctx, json) {
       writeCounters(tx, counters),
       form === undefined ? null : tx.objectStore("drafts").delete(form),
     ]);
-    return counters.revision;
-  });
-  return JSON.stringify({ id, revision });
+    return counters;
+  }, ANSWER_MS);
+  await remember(ctx, counters.open - (counters["open:log"] ?? 0) + counters.inbox + counters["state:failed"]);
+  return JSON.stringify({ id, revision: counters.revision });
 }
 
 /** Take a capture back while the engine has not adopted it: "true" if it was there. */
@@ -58,7 +61,7 @@ export async function saveDraft(ctx, form, json) {
   const kid = ctx.ring.active;
   const data = await seal(ctx.ring, kid, draftWhere(form), utf8(json));
   const record = { at: Date.now(), kid, data, attachments: attachmentIds(JSON.parse(json).attachments) };
-  await ctx.database.run(["drafts"], "readwrite", (tx) => tx.objectStore("drafts").put(record, form));
+  await ctx.database.run(["drafts"], "readwrite", (tx) => tx.objectStore("drafts").put(record, form), ANSWER_MS);
 }
 
 /** The draft's JSON text, or null. */
@@ -68,5 +71,5 @@ export async function loadDraft(ctx, form) {
 }
 
 export async function dropDraft(ctx, form) {
-  await ctx.database.run(["drafts"], "readwrite", (tx) => tx.objectStore("drafts").delete(form));
+  await ctx.database.run(["drafts"], "readwrite", (tx) => tx.objectStore("drafts").delete(form), ANSWER_MS);
 }

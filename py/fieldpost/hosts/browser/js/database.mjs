@@ -8,9 +8,13 @@ import { lineOf } from "./lines.mjs";
 export const VERSION = 2;
 /** How long an open may hang on another context before we say so; the request itself goes on. */
 const OPEN_MS = 10_000;
+/** After this long without a word the storage counts as failing, for whom a person waits. */
+export const ANSWER_MS = 30_000;
 
 const TOO_NEW = ["QUEUE_SCHEMA_TOO_NEW", "The storage was written by a newer version of the app."];
 const GONE = ["QUEUE_DATABASE_ERROR", "The storage of this app was deleted while it was open. Reload the page."];
+
+const SILENT = new GlueError("QUEUE_DATABASE_ERROR", "The storage on this device does not answer.");
 
 /** Adds what is missing, by version; never drops, renames or rewrites what a row holds. */
 function upgrade(db, from, tx) {
@@ -146,9 +150,10 @@ export class Database {
 
   /**
    * Run `work(tx)` in one transaction; resolves with its value on `complete`. Whatever `work`
-   * throws aborts the transaction. `work` may await requests of `tx` and nothing else.
+   * throws aborts the transaction. `work` may await requests of `tx` and nothing else. With
+   * `answerMs` a transaction that has not ended by then is given up.
    */
-  async run(stores, mode, work) {
+  async run(stores, mode, work, answerMs = 0) {
     const tx = await this.#begin(stores, mode);
     tx.done.catch(() => {}); // handled below; a request's own rejection may come first
     let failed = null; // the first request's error: later ones, and idb, only say "AbortError"
@@ -157,9 +162,11 @@ export class Database {
       if (mode === "readwrite" && (tx.durability ?? "strict") !== "strict") {
         throw new GlueError("QUEUE_DATABASE_ERROR", "The browser does not write durably.");
       }
-      const value = await work(tx);
-      await tx.done;
-      return value;
+      return await this.#within(answerMs, async () => {
+        const value = await work(tx);
+        await tx.done;
+        return value;
+      });
     } catch (error) {
       const wrong = mapped(failed ?? tx.error ?? error);
       try {
@@ -167,15 +174,32 @@ export class Database {
       } catch {
         // It has ended already.
       }
-      await tx.done.catch(() => {});
+      if (wrong === SILENT) this.#letGo(); // the next one is tried on a connection of its own
+      else await tx.done.catch(() => {});
       throw wrong;
     }
   }
 
-  async close() {
+  /** A browser's storage can fall silent: no request of it ends, well or badly. */
+  async #within(ms, work) {
+    if (!ms) return work();
+    let timer;
+    const late = new Promise((_, reject) => { timer = setTimeout(reject, ms, SILENT); });
+    try {
+      return await Promise.race([work(), late]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async #letGo() {
     const closing = this.#connection;
     this.#connection = null;
-    this.#closed = true;
     (await closing)?.close();
+  }
+
+  async close() {
+    this.#closed = true;
+    await this.#letGo();
   }
 }

@@ -1,6 +1,7 @@
 // Attachments: sealed parts of 1 MiB and a sealed manifest in `blobs`. Files never cross Python.
 
 import { rangeOf } from "./commit.mjs";
+import { ANSWER_MS } from "./database.mjs";
 import { seal, unseal } from "./envelope.mjs";
 import { GlueError } from "./errors.mjs";
 import { base64, Frame, text, utf8 } from "./frame.mjs";
@@ -17,7 +18,7 @@ const IMAGES = new Set(["image/png", "image/jpeg", "image/gif", "image/webp", "i
 const storing = new Map();
 
 const where = (id, n) => ({ id, kind: "attachment", part: n === MANIFEST ? "manifest" : String(n) });
-const write = (ctx, work) => ctx.database.run(["blobs"], "readwrite", (tx) => work(tx.objectStore("blobs")));
+const write = (ctx, work) => ctx.database.run(["blobs"], "readwrite", (tx) => work(tx.objectStore("blobs")), ANSWER_MS);
 const read = (ctx, work) => ctx.database.run(["blobs"], "readonly", (tx) => work(tx.objectStore("blobs")));
 
 export const digest = async (bytes) => base64(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)));
@@ -27,7 +28,8 @@ async function sealedBlob(ctx, id, n, bytes) {
   return { kid, data: await seal(ctx.ring, kid, where(id, n), bytes, { deflate: n === MANIFEST }) };
 }
 
-async function readSlice(file, n, size) {
+/** Part `n` of a File of so many bytes. */
+export async function readSlice(file, n, size) {
   const unreadable = (cause) => new GlueError("QUEUE_ATTACHMENT_UNREADABLE",
     "The file could not be read to its end; it may have been moved or changed.", cause);
   const start = (n - 1) * PART_BYTES;

@@ -7,21 +7,23 @@ import { Database } from "./database.mjs";
 import { GlueError } from "./errors.mjs";
 import * as files from "./files.mjs";
 import * as http from "./http.mjs";
+import { hold, recall, rescueKept, warnBeforeLeaving } from "./kept.mjs";
 import { openRing } from "./keys.mjs";
+import { lookForLoss, lossSeen, lost, remember } from "./marker.mjs";
 import * as queries from "./queries.mjs";
 import { rescueIn, rescueOut } from "./rescue.mjs";
 import { keepLimits } from "./room.mjs";
 import { persist, uuid7 } from "./system.mjs";
 import { Tabs } from "./tabs.mjs";
 
-export { uuid7 };
+export { hold, rescueKept, uuid7, warnBeforeLeaving };
 
 const METHODS = {
   capture: capturing.capture, undoCapture: capturing.undoCapture,
   saveDraft: capturing.saveDraft, loadDraft: capturing.loadDraft, dropDraft: capturing.dropDraft,
   storeFile: files.storeFile, dropFile: files.dropFile, fileUrl: files.fileUrl,
   putManifest: files.putManifest, putPart: files.putPart, manifest: files.manifest, part: files.part,
-  orphans: files.orphans, keepLimits,
+  orphans: files.orphans, keepLimits, recall, remember, lost, lossSeen,
   commit, get: queries.get, ready: queries.ready, readyKeys: queries.readyKeys, waiting: queries.waiting, nextDue: queries.nextDue,
   page: queries.page, lines: queries.lines, marks: queries.marks, expired: queries.expired, find: queries.find, counters: queries.counters, counts: queries.counters,
   sides: queries.sides, journal: queries.journal, heads: queries.heads, captures: queries.captures,
@@ -37,6 +39,7 @@ async function openDevice(name, openMs) {
   }
   const database = new Database(name, { openMs, onGone: () => devices.delete(name) });
   const ctx = { name, database, ring: await openRing(database) };
+  lookForLoss(ctx);
   const tabs = new Tabs(name);
   const device = {
     name, persist,

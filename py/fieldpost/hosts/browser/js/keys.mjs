@@ -45,19 +45,22 @@ async function unwrapped(records) {
     crypto.subtle.unwrapKey("raw", r.wrapped, device, "AES-KW", algorithm, false, usages);
   const newestFirst = records.filter((r) => r.purpose).sort((a, b) => b.created_at - a.created_at);
   const data = newestFirst.filter((r) => r.purpose === "data");
+  const index = newestFirst.find((r) => r.purpose === "index");
   try {
     const keys = await Promise.all(data.map((r) => unwrap(r, AES, ["encrypt", "decrypt"])));
     return {
       active: data.find((r) => r.active).kid,
       data: new Map(data.map((r, i) => [r.kid, keys[i]])),
-      index: await unwrap(newestFirst.find((r) => r.purpose === "index"), HMAC, ["sign"]),
+      index: await unwrap(index, HMAC, ["sign"]),
+      birth: index.kid,
     };
   } catch (error) {
     throw new GlueError("QUEUE_DECRYPTION_ERROR", "The keys on this device do not open.", error);
   }
 }
 
-/** {active: kid, data: Map(kid -> CryptoKey), index: CryptoKey, key(kid)} */
+/** {active: kid, data: Map(kid -> CryptoKey), index: CryptoKey, key(kid), birth}; `birth`: what tells
+ *  this database from every other that has had its name. */
 export async function openRing(database) {
   const ring = await unwrapped(await storedRecords(database));
   ring.key = async (kid) => {

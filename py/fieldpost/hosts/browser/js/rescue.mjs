@@ -18,7 +18,13 @@ const sealLine = (key, value) => new CompactEncrypt(utf8(JSON.stringify(value)))
   .setProtectedHeader({ alg: "dir", enc: "A256GCM" }).encrypt(key);
 
 /** Items (JSON lines, as the engine wrote them) and the bytes they refer to, as a Blob. */
-export async function rescueOut(ctx, passphrase, lines) {
+export const rescueOut = (ctx, passphrase, lines) => writeRescue(passphrase, lines.split("\n").filter(Boolean), {
+  manifest: (id) => readManifest(ctx, id),
+  part: (id, n) => readPart(ctx, id, n),
+});
+
+/** A rescue file as a Blob: `lines` are items as JSON, `files` finds their manifests and parts. */
+export async function writeRescue(passphrase, lines, files) {
   const key = crypto.getRandomValues(new Uint8Array(32));
   const first = await new CompactEncrypt(utf8(JSON.stringify({ version: 1, at: Date.now(), key: base64url.encode(key) })))
     .setProtectedHeader({ alg: "PBES2-HS512+A256KW", enc: "A256GCM", cty: CTY })
@@ -28,16 +34,16 @@ export async function rescueOut(ctx, passphrase, lines) {
     out.push(new Blob([await sealLine(key, value), "\n"]));
   };
   let [items, parts] = [0, 0];
-  for (const line of lines.split("\n").filter(Boolean)) {
+  for (const line of lines) {
     const item = JSON.parse(line);
     await write({ type: "item", ...item });
     items += 1;
     for (const { id } of item.attachments ?? []) {
-      const manifest = await readManifest(ctx, id);
+      const manifest = await files.manifest(id);
       if (!manifest) continue;
       await write({ ...manifest, mime: manifest.type, type: "manifest" });
       for (let n = 1; n <= manifest.sha256.length; n++) {
-        const bytes = await readPart(ctx, id, n);
+        const bytes = await files.part(id, n);
         if (!bytes) continue;
         await write({ type: "part", attachment_id: id, n, data: base64(bytes) });
         parts += 1;
