@@ -5,6 +5,7 @@ import asyncio
 from app import device as device_module
 from app import dom, events, facts, model
 from app.about import About
+from app.asking import Asking
 from app.attention import Attention
 from app.device import Device, DeviceError
 from app.engine_client import EngineClient, EngineError
@@ -50,6 +51,7 @@ class App:
         self.device = Device()
         self.notes = Notes(self._show_notes, self.task)
         self.engine = EngineClient("engine", "./py/app/engine.py", "./pyscript.toml", self._engine)
+        self.asking = Asking(self)
         self.outbox = Outbox(self)
         self.attention = Attention(self)
         self.settings = Settings(self)
