@@ -58,10 +58,10 @@ def head(state):
 def _select(box):
     """Into Select mode and out of it; of what was sent nothing can be done with many."""
     if box.get("chosen") is not None:
-        return button("Done", "select", {"key": "select"}, "check")
+        return button("Done", "select", {"key": "select"})
     if box["view"] != "waiting" or not box["rows"]:
         return None
-    return button("Select", "select", {"key": "select", "class": "quiet"}, "select")
+    return button("Select", "select", {"key": "select"})
 
 
 def left(box):
@@ -133,8 +133,9 @@ def _said(state, status):
         return h("p", {"class": "meta"}, "Paused. Nothing is sent until you choose Resume.")
     if status.get("connection") == "held":
         text = status.get("connection_text") or "Sending to this server was stopped by hand."
-        link = h("a", {"href": "#settings", "class": "go"}, "Settings")
-        return h("p", {"key": "stopped", "class": "warn"}, icon("pause"), text, link)
+        link = h("a", {"href": "#settings"}, "Settings")
+        said = h("span", {}, text, " ", link)
+        return h("p", {"key": "stopped", "class": "warn"}, icon("pause"), said)
     held = status.get("held")
     if held and held.get("text"):
         return h("p", {"class": "meta"}, held["text"])

@@ -38,8 +38,8 @@ ACTS = {
         "send",
         "Send without waiting?",
         (
-            "All that waits is sent to it at once, as if it had not failed. If it goes on failing it "
-            "is left in peace again."
+            "All that waits is sent to it at once, as if it had not failed. If it goes on failing, "
+            "it is left in peace again."
         ),
         "Send",
     ),
