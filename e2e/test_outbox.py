@@ -157,22 +157,6 @@ def fail_until_left_in_peace(page: Page) -> Locator:
     return card
 
 
-def fail_until_left_in_peace(page: Page) -> Locator:
-    """The server's guard opens after five failures: the save's own, and four tries by hand."""
-    save(page, "Ticket for a broken server")
-    line.wait_for("http_503_retry_after")
-    card = open_settings(page)
-    expect(card).to_contain_text("1 of 5, then it is left in peace")
-    for failures in range(2, 6):
-        open_outbox(page)
-        page.get_by_role("button", name="Sync now").click()
-        line.wait_for("http_503_retry_after", failures)
-        card = open_settings(page)
-        said = "left in peace." if failures == 5 else f"{failures} of 5"
-        expect(card).to_contain_text(said)
-    return card
-
-
 def test_a_failing_server_is_left_in_peace_stopped_by_hand_and_started_afresh(
     device: Device, gateway: Gateway, line: FaultProxy
 ) -> None:
