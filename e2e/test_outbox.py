@@ -172,7 +172,6 @@ def test_a_failing_server_is_left_in_peace_stopped_by_hand_and_started_afresh(
     card.get_by_role("button", name="Try now").click()
     expect(card).to_contain_text("6 requests, 0 % went well")
     expect(card).to_contain_text("failed again and again")
-    print([(s.method, s.path, s.mode) for s in line.seen if s.path.startswith("/api/")])
 
     # Stopped by hand while the server works again: asked first, and then nothing is sent.
     line.fault = Fault()
@@ -255,7 +254,7 @@ def test_select_mode_and_the_server_are_accessible(
     bar(page).get_by_role("button", name="Priority").click()
     expect(page.get_by_role("dialog", name="Priority of 2 items")).to_be_visible()
     looks.at(page, "select-priority")
-    page.get_by_role("dialog").get_by_label("High").check()
+    page.get_by_role("dialog").get_by_text("High", exact=True).click()
     page.get_by_role("dialog").get_by_role("button", name="Change").click()
     expect(row(page, "Pump 8")).to_contain_text("High priority")
     bar(page).get_by_role("button", name="Cancel").click()
