@@ -62,7 +62,8 @@ FOCUSED = """() => {
   const box = (ring ?? e).getBoundingClientRect();
   const points = [0.1, 0.5, 0.9].flatMap((x) => [0.1, 0.5, 0.9].map((y) =>
     [box.left + box.width * x, box.top + box.height * y]));
-  const on = (at) => at && (at === e || e.contains(at) || at.contains(e) || ring?.contains(at));
+  const its = [e, ring, ...(e.labels ?? [])]; // a label may lie over its box, to be the target
+  const on = (at) => at && (at.contains(e) || its.some((one) => one?.contains(at)));
   return {
     tag: e.tagName, id: e.id, ring: Boolean(ring),
     name: (e.ariaLabel || e.labels?.[0]?.textContent || e.textContent || '').trim(),

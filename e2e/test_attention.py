@@ -3,10 +3,12 @@ waits for room; the settings of sending."""
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
+from e2e.attaching import MIB, choose, expect_stored, some_bytes
 from e2e.looks import Looks, press_to, shoot, sizes
 from e2e.machines import (
     BOOT_MS,
@@ -149,12 +151,77 @@ def test_after_an_outage_all_go_out_with_one_retry(
     assert sorted(picky.inbox()) == ["Busy: one", "Busy: two"]
 
 
+def downloaded(page: Page, button: Locator) -> tuple[str, bytes]:
+    """(name, content) of what a press saves."""
+    with page.expect_download() as saving:
+        button.click()
+    return saving.value.suggested_filename, saving.value.path().read_bytes()
+
+
+#: (id) -> takes the bytes of an attachment from the device.
+DROP = "async (id) => (await fieldpostGlue.open('fieldpost')).dropFile(id)"
+
+
+def test_a_dead_letter_is_taken_elsewhere(device: Device, picky: Gateway, tmp_path: Path) -> None:
+    """As text, as a file, its attachments byte for byte; and what is gone is said to be."""
+    device.options |= {"permissions": ["clipboard-read", "clipboard-write"]}
+    page = device.open()
+    wait_ready_offline(page)
+    large = some_bytes(tmp_path / "log of the pump.bin", 2 * MIB + 100)
+    page_of_theirs = tmp_path / "report.html"
+    page_of_theirs.write_text("<script>document.title = 'ours'</script>")
+    choose(page, large, page_of_theirs)
+    expect_stored(page, large.name, page_of_theirs.name)
+    page.get_by_label("Description").fill("Left valve")
+    save_ticket(page, "Refuse: vague")
+    open_attention(page)
+    refused = row(page, "Refuse: vague")
+    expect(refused).to_contain_text("says too little", timeout=BOOT_MS)
+    refused.get_by_role("button", name="Export").click()
+    dialog = page.get_by_role("dialog", name="Take it elsewhere")
+    expect(dialog).to_contain_text("A copy is not encrypted")
+    expect(dialog).to_contain_text("Once it is entered elsewhere, discard it here.")
+
+    name, content = downloaded(page, dialog.get_by_role("button", name="Save as a file"))
+    told = json.loads(content)
+    assert re.fullmatch(r"ticket-[0-9a-f]{8}\.json", name)
+    assert told["payload"]["summary"] == "Refuse: vague"
+    assert told["answer"]["fields"] == {"summary": "says too little"}
+    assert [file["name"] for file in told["attachments"]] == [large.name, page_of_theirs.name]
+    assert [event["outcome"] for event in told["history"]] == ["permanent"]
+    assert b'\n  "payload": {\n    "summary": "Refuse: vague",\n' in content
+
+    dialog.get_by_role("button", name="Copy as text").click()
+    expect(dialog).to_contain_text("Copied.")
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert "Summary: Refuse: vague\nDescription: Left valve\n" in copied
+    assert f"Attachments: {large.name}, {page_of_theirs.name}" in copied
+
+    for file in (large, page_of_theirs):
+        button = dialog.get_by_role("button", name=f"Save {file.name}")
+        assert downloaded(page, button) == (file.name, file.read_bytes())
+    expect(dialog).to_contain_text("Saved as report.html.")
+
+    # From the item's detail, too; a file that went meanwhile is said to be gone.
+    page.keyboard.press("Escape")
+    page.evaluate(DROP, told["attachments"][0]["id"])
+    refused.get_by_role("button", name="Refuse: vague", exact=True).click()
+    page.get_by_role("dialog").get_by_role("button", name="Export").click()
+    gone = dialog.get_by_role("button", name="Save Attachment")  # its name went with it
+    gone.click()
+    expect(dialog).to_contain_text("It is no longer on this device.")
+    expect(gone).to_be_disabled()
+
+
 # --- how it looks --------------------------------------------------------------------------------
 
 
-def prepare(page: Page) -> None:
+def prepare(page: Page, folder: Path) -> None:
     wait_ready_offline(page)
     save_ticket(page, "Refuse: the pump in the cellar of the left wing makes a noise")
+    file = some_bytes(folder / "the log of the whole pump in the cellar.bin", 1000)
+    choose(page, file)
+    expect_stored(page, file.name)
     save_ticket(page, "Refuse: second")
     open_attention(page)
     expect(row(page, "Refuse: second")).to_contain_text("says too little", timeout=BOOT_MS)
@@ -162,7 +229,7 @@ def prepare(page: Page) -> None:
 
 @pytest.mark.parametrize(("width", "scheme"), sizes())
 def test_both_screens_are_accessible(
-    device: Device, picky: Gateway, width: int, scheme: str
+    device: Device, picky: Gateway, tmp_path: Path, width: int, scheme: str
 ) -> None:
     looks = Looks(device, width, scheme)
     page = looks.open()
@@ -174,7 +241,7 @@ def test_both_screens_are_accessible(
     expect(page.get_by_text("Nothing needs you")).to_be_visible(timeout=BOOT_MS)
     look("attention-empty")
     page.get_by_role("link", name="Capture").click()
-    prepare(page)
+    prepare(page, tmp_path)
     look("attention")
     page.get_by_label("Select Refuse: second").check()
     expect(page.locator(".chosen")).to_be_visible()
@@ -187,6 +254,10 @@ def test_both_screens_are_accessible(
     row(page, "Refuse: second").get_by_role("button", name="Discard").click()
     expect(page.get_by_role("dialog").get_by_label("Why? (optional)")).to_be_focused()
     look("discard")
+    page.keyboard.press("Escape")
+    row(page, "Refuse: second").get_by_role("button", name="Export").click()
+    expect(page.get_by_role("dialog", name="Take it elsewhere")).to_be_visible()
+    look("export")
     page.keyboard.press("Escape")
     page.get_by_role("link", name="Settings").click()
     expect(page.get_by_text("What you save is sent by itself.")).to_be_visible()

@@ -82,6 +82,45 @@ def test_a_file_is_stored_in_parts(page: Page) -> None:
     assert [told["count"], told["svg"], told["none"]] == [3, None, None]
 
 
+def test_a_copy_of_any_file_is_whole_or_none(page: Page) -> None:
+    """To be saved elsewhere: of no type, so that nothing of it is shown as ours."""
+    told = run(
+        page,
+        """
+        const bytes = new Uint8Array(2.5 * 1024 * 1024).map((_, i) => i * 7);
+        const store = (file, n) => device.storeFile(file, id(n), 1e8, null);
+        await store(new File([bytes], "pump.bin"), 1);
+        await store(new File(["<svg/>"], "x.svg", { type: "image/svg+xml" }), 2);
+        await store(new File([], "empty"), 3);
+        const read = async (n) => {
+          const answer = await fetch(await device.fileCopy(id(n)));
+          return [answer.headers.get("content-type"), new Uint8Array(await answer.arrayBuffer())];
+        };
+        const [, large] = await read(1);
+        const [type, small] = await read(2);
+        const [, empty] = await read(3);
+        await new Promise((done) => {
+          const asked = indexedDB.open(device.name);
+          asked.onsuccess = () => {
+            const tx = asked.result.transaction("blobs", "readwrite");
+            tx.objectStore("blobs").delete([id(1), 2]);
+            tx.oncomplete = () => { asked.result.close(); done(); };
+          };
+        });
+        return { same: large.length === bytes.length && large.every((b, i) => b === bytes[i]), type,
+          small: small.length, empty: empty.length,
+          none: [await device.fileCopy(id(1)), await device.fileCopy(id(9))] };
+        """,
+    )
+    assert told == {
+        "same": True,
+        "type": "application/octet-stream",
+        "small": 6,
+        "empty": 0,
+        "none": [None, None],
+    }
+
+
 def choose_by_path(page: Page, path: Path) -> None:
     """Choose a file as a person does: the page gets a reference to it, not a copy."""
     session = page.context.new_cdp_session(page)

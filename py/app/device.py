@@ -17,6 +17,7 @@ window = js.window
 DRAFT_SLOTS = 8
 #: A reloaded page may be up before the one it replaces has let go of its lock.
 RELOAD_WAIT_MS = 1000
+TIME_MAX_MS = 8640000000000000  # a JavaScript Date beyond this throws
 PHOTO_LONGEST_PX = 1600
 PHOTO_QUALITY = 0.85
 
@@ -146,6 +147,11 @@ class Device:
 
     async def loss_seen(self):
         await promised(self._device().lossSeen())
+
+    async def file_copy(self, identity):
+        """An object URL of the whole file, to be saved elsewhere; None when it cannot be read."""
+        url = await promised(self._device().fileCopy(identity))
+        return url if isinstance(url, str) else None
 
     async def undo_capture(self, identity):
         return str(await promised(self._device().undoCapture(identity))).lower() == "true"
@@ -290,6 +296,18 @@ async def reduce_photo(file, name, target):
 
 def object_url(file):
     return js.URL.createObjectURL(file)
+
+
+def text_url(text, kind):
+    """An object URL of a text, to be saved as a file."""
+    return object_url(js.Blob.new(js.Array.of(text), to_js({"type": kind})))
+
+
+def iso(at):
+    """A time (ms) as ISO 8601, in UTC; None for none, or one that no calendar has."""
+    if not isinstance(at, int) or abs(at) > TIME_MAX_MS:
+        return None
+    return js.Date.new(float(at)).toISOString()
 
 
 async def copy_text(text):

@@ -26,7 +26,6 @@ FIELDS = {
 }
 #: A text longer than this is written on several lines.
 LINE_CHARACTERS = 80
-PRIORITY_NAMES = {2: "Low", 5: "Normal", 8: "High", 10: "Critical"}
 
 
 def fields(one, catalogue):
@@ -45,8 +44,8 @@ def fields(one, catalogue):
 
 def priority_options(priority):
     """(value, words) of the priorities, an unnamed one included where the item has it."""
-    pairs = [(str(number), PRIORITY_NAMES[number]) for number in (2, 5, 8, 10)]
-    if priority not in PRIORITY_NAMES:
+    pairs = [(str(number), words.PRIORITIES[number]) for number in (2, 5, 8, 10)]
+    if priority not in words.PRIORITIES:
         pairs.append((str(priority), str(priority)))
     return pairs
 

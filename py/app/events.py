@@ -5,7 +5,7 @@ from app.device import DeviceError
 
 FILE_INPUTS = ("attachments", "camera")
 #: The forms of the dialog that asks.
-ASKED = ("edit-form", "discard-form")
+ASKED = ("edit-form", "discard-form", "chosen-form", "server-form")
 
 
 def listen(app):
@@ -62,7 +62,7 @@ def _submit(app, event):
     if form:
         app.task(form.save())
     elif name in ASKED:
-        app.task(app.attention.submit())
+        app.task(app.asking.submit())
     elif name == "kept-form":
         app.task(app.kept().submit())
     elif name == "settings":
@@ -83,6 +83,8 @@ def _chosen(app, event):
         _take_files(app, target.id)
     elif target.getAttribute("data-pick"):
         app.attention.pick(target.getAttribute("data-pick"), target.checked)
+    elif target.getAttribute("data-select"):
+        app.outbox.pick(target.getAttribute("data-select"), target.checked)
     elif target.closest("#settings") is not None:
         app.settings.changed()
 
@@ -117,6 +119,8 @@ def _key(app, event):
         if form is not None:
             event.preventDefault()
             app.task(form.save())
+    elif event.key == "Escape" and event.target.closest("dialog") is None:
+        app.outbox.escape()
 
 
 def _pasted(app, event):
@@ -140,7 +144,7 @@ def _closed(app, event):
     if event.target.id == "detail":
         app.outbox.closed()
     elif event.target.id == "ask":
-        app.attention.closed()
+        app.asking.closed()
 
 
 def _click(app, event):
@@ -160,21 +164,11 @@ def _click(app, event):
 
 
 def _act(app, name, element):
-    item = element.getAttribute("data-id")
-    if name == "row-edit":
-        app.task(app.attention.ask_edit(item))
-    elif name == "row-discard":
-        app.attention.ask_discard([item])
-    elif name.startswith("many-"):
-        app.attention.many(name[5:])
-    elif name.startswith("row-"):
-        app.outbox.start(name[4:], item)
-    elif name.startswith("file-"):
-        _file(app, name, element.getAttribute("data-file"))
-    elif name in ("note-act", "note-close"):
-        app.notes.close(element.getAttribute("data-note"), acted=name == "note-act")
+    first, _, rest = name.partition("-")
+    if first in OF:
+        OF[first](app, rest, element)
     elif name == "open":
-        app.task(app.outbox.open(item))
+        app.task(app.outbox.open(element.getAttribute("data-id")))
     elif name == "copy":
         app.task(app.outbox.copy(element.getAttribute("data-copy")))
     elif name == "undo":
@@ -187,10 +181,33 @@ def _act(app, name, element):
         app.task(app.outbox.ask(*ASKS[name]))
 
 
+def _row(app, name, element):
+    item = element.getAttribute("data-id")
+    if name == "edit":
+        app.task(app.attention.ask_edit(item))
+    elif name == "discard":
+        app.attention.ask_discard([item])
+    elif name == "export":
+        app.task(app.outbox.export(item))
+    else:
+        app.outbox.start(name, item)
+
+
+def _note(app, name, element):
+    app.notes.close(element.getAttribute("data-note"), acted=name == "act")
+
+
+def _exported(app, name, element):
+    app.task(app.outbox.exported(name, element.getAttribute("data-file")))
+
+
 #: Acts that need nothing but the app.
 ACTS = {
     "detail-close": lambda app: app.outbox.closed(),
-    "ask-close": lambda app: app.attention.closed(),
+    "ask-close": lambda app: app.asking.closed(),
+    "select": lambda app: app.task(app.outbox.select()),
+    "left-read": lambda app: app.outbox.left_read(),
+    "sync": lambda app: app.task(app.outbox.sync()),
     "more": lambda app: app.task(app.outbox.more()),
     "more-attention": lambda app: app.task(app.attention.more()),
     "kept-rescue": lambda app: app.kept().ask(),
@@ -201,16 +218,15 @@ ACTS = {
 }
 #: act -> (method of the engine, what is said, arguments)
 ASKS = {
-    "sync": ("sync",),
     "pause": ("pause", "Paused"),
     "resume": ("resume", "Resumed"),
-    "try-now": ("breaker", "The server is tried now", {"action": "reset"}),
 }
 
 
-def _file(app, name, identity):
+def _file(app, name, element):
+    identity = element.getAttribute("data-file")
     files = app.forms["ticket"].files
-    if name == "file-original":
+    if name == "original":
         files.use_original(identity)
         return
     removed = files.remove(identity)
@@ -227,3 +243,15 @@ def _file(app, name, identity):
         lambda: files.forget(one),
     )
     dom.focus("attachments")
+
+
+#: Acts by the first word of their names: (app, the rest of the name, the button).
+OF = {
+    "row": _row,
+    "file": _file,
+    "note": _note,
+    "export": _exported,
+    "chosen": lambda app, name, _element: app.outbox.chosen(name),
+    "many": lambda app, name, _element: app.attention.many(name),
+    "server": lambda app, name, _element: app.settings.ask_server(name),
+}

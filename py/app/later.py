@@ -12,6 +12,12 @@ def outbox(app):
     return Outbox(app)
 
 
+def asking(app):
+    from app.asking import Asking
+
+    return Asking(app)
+
+
 def attention(app):
     from app.attention import Attention
 

@@ -18,30 +18,91 @@ SAID = {
 
 
 class Outbox:
-    """The two lists of the outbox, and one item of any list, opened."""
+    """The two lists of the outbox, and one item of any list, opened.
+
+    ``state["outbox"]``: the box of `pages`, ``left`` (see `app.many`), and ``chosen``: None, or in
+    Select mode the ids that are selected.
+    """
 
     def __init__(self, app):
         self._app = app
+        self._box = app.state["outbox"]
         self._open = None  # id of the item in the dialog
-        self._pages = Pages(app, app.state["outbox"], self.show)
+        self._pages = Pages(app, self._box, self.show)
+        self._select = None  # `select.Select`, once somebody selects
+        self._export = None  # `export.Export`, once somebody takes an item elsewhere
 
     def show(self):
         state = self._app.state
         dom.show("outbox-head", view.head(state))
-        shown = view.listing(state)
+        shown = self._select.listing(state) if self.selecting else view.listing(state)
         if state["kept"] and state["outbox"]["view"] == "waiting":
             shown = self._app.kept().rows(shown)
         dom.show("outbox-list", shown)
 
     def choose(self, name):
         """Waiting or Sent."""
+        if self._box["view"] != name:
+            self._box.update({"chosen": None, "left": None})
         self._pages.choose(name)
 
     async def refresh(self):
         await self._pages.refresh()
+        if self.selecting:
+            self._select.refreshed()
 
     async def more(self):
         await self._pages.more()
+
+    # Select mode, in a module of its own that is loaded when it is first wanted
+
+    @property
+    def selecting(self):
+        return self._box.get("chosen") is not None
+
+    async def select(self):
+        """Begin to select, or end it."""
+        if self._select is None:
+            from app.select import Select  # noqa: PLC0415
+
+            self._select = Select(self._app, self._box, self)
+        self._select.toggle()
+
+    def chosen(self, name):
+        """What is done with the selection (see `select.Select.act`)."""
+        if self.selecting:
+            self._select.act(name)
+
+    def pick(self, identity, on):
+        if self.selecting:
+            self._select.pick(identity, on)
+
+    def escape(self):
+        """Out of Select mode; False when one is not in it."""
+        if not self.selecting:
+            return False
+        self._select.toggle()
+        return True
+
+    def left_read(self):
+        """What was left as it is has been read."""
+        self._box["left"] = None
+        self._app.state["attention"]["left"] = None
+        self._app.show()
+        dom.focus("main")
+
+    # One item as a file, likewise
+
+    async def export(self, identity):
+        if self._export is None:
+            from app.export import Export  # noqa: PLC0415
+
+            self._export = Export(self._app)
+        await self._export.ask(identity)
+
+    async def exported(self, name, identity):
+        """A button of what `export` opened."""
+        await self._export.act(name, identity)
 
     # Acts
 
@@ -63,8 +124,22 @@ class Outbox:
     def start(self, name, identity):
         self._app.task(self.act(name, identity))
 
+    async def sync(self):
+        """Send what can be sent now; False when nothing can, which has been said."""
+        try:
+            await self._app.engine.call("sync")
+            self._app.state["status"] = await self._app.engine.call("status")
+        except EngineError as error:
+            self._app.notes.add((error.message + " " + error.todo).strip(), "bad")
+            return False
+        why = view.nothing_goes(self._app.state)
+        if why:
+            self._app.notes.add("Nothing is sent now. " + why, "info")
+        self._app.refresh_soon()
+        return not why
+
     async def ask(self, method, said=None, args=None):
-        """One of the acts on the whole queue: sync, pause, resume, breaker."""
+        """One of the acts on the whole queue: pause, resume."""
         try:
             await self._app.engine.call(method, args)
         except EngineError as error:

@@ -2,7 +2,16 @@
 
 from app import dom, preferences
 from app.engine_client import EngineError
+from app.views import server as server_view
 from app.views import settings as view
+
+#: act of `views.server.ACTS` -> (the engine's action, what is said).
+BY_HAND = {
+    "stop": ("force_open", "Sending to this server is stopped"),
+    "send": ("force_close", "All that waits is sent now"),
+    "resume": ("force_close", "Sending again"),
+    "afresh": ("reset", "Started afresh"),
+}
 
 
 class Settings:
@@ -61,3 +70,26 @@ class Settings:
             self._busy = False
         self.show()
         self._app.refresh_soon()
+
+    # The server's guard, by hand
+
+    def ask_server(self, act):
+        """Whether that is really wanted: it counts for every tab, until somebody changes it."""
+        question = {
+            "view": server_view.question,
+            "form": "server-form",
+            "do": self._server,
+            "act": act,
+            "state": self._app.state,
+        }
+        self._app.asking.ask(question)
+
+    async def _server(self, asked, _values):
+        asking, (action, said) = self._app.asking, BY_HAND[asked["act"]]
+        asking.busy(asked)
+        try:
+            await self._app.engine.call("breaker", {"action": action})
+        except EngineError as error:
+            asking.refused(asked, (error.message + " " + error.todo).strip())
+            return
+        asking.done(asked, said)

@@ -23,6 +23,7 @@ class App(Keeping):
     """One page. `state` is all that the views see; ``made`` holds the parts that came later."""
 
     outbox = later.part(later.outbox)
+    asking = later.part(later.asking)
     attention = later.part(later.attention)
     settings = later.part(later.settings)
     about = later.part(later.about)

@@ -47,6 +47,21 @@ TONES = {
     "discarded": "off",
 }
 
+#: state -> why an item was left as it is by an act that its state does not allow.
+LEFT = {
+    "in_progress": "It is being sent.",
+    "unknown": "It may have arrived; that is being found out.",
+    "handed_over": "The gateway has it already.",
+    "completed": "It has been sent.",
+    "failed": "It was not accepted: see Attention.",
+    "conflicted": "It needs your decision: see Attention.",
+    "expired": "Its time was over: see Attention.",
+    "cancelled": "It was cancelled before.",
+    "discarded": "It was discarded before.",
+}
+
+PRIORITIES = {2: "Low", 5: "Normal", 8: "High", 10: "Critical"}
+
 OUTCOMES = {
     "delivered": "Arrived",
     "duplicate": "Had arrived before",
@@ -131,6 +146,16 @@ def state(row):
     """(words, tone) of a row."""
     name = row.get("state") or "pending"
     return (row.get("state_text") or STATES.get(name, name), TONES.get(name, "wait"))
+
+
+def title(row):
+    """What an item is called: its title, or its kind."""
+    return row.get("title") or KINDS.get(row["kind"], (row["kind"],))[0]
+
+
+def priority(number):
+    """In words; one without a name as it is."""
+    return PRIORITIES.get(number) or str(number)
 
 
 def short_id(identity):

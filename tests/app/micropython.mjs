@@ -8,7 +8,8 @@ import { loadMicroPython } from '@micropython/micropython-webassembly-pyscript/m
 const root = new URL('../../', import.meta.url);
 const app = new URL('py/app/', root);
 const modules = readdirSync(app, { recursive: true }).filter((name) => name.endsWith('.py'));
-const checks = readdirSync(new URL('tests/app/checks/', root)).filter((n) => n.startsWith('check_'));
+const files = readdirSync(new URL('tests/app/checks/', root)).filter((n) => n.endsWith('.py'));
+const checks = files.filter((name) => name.startsWith('check_'));
 // Only modules without a browser in them: the ones the checks import, and what those import.
 const mp = await loadMicroPython({ stdout: console.log, stderr: console.error, linebuffer: true });
 
@@ -23,7 +24,7 @@ const put = (path, text) => {
 const packed = process.argv[2];
 if (packed) unpack(mp.FS, new Uint8Array(readFileSync(packed)).buffer);
 else for (const name of modules) put(`app/${name}`, readFileSync(new URL(name, app)));
-for (const name of checks) put(name, readFileSync(new URL(`tests/app/checks/${name}`, root)));
+for (const name of files) put(name, readFileSync(new URL(`tests/app/checks/${name}`, root)));
 
 mp.runPython(`
 import json, sys

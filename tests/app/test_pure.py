@@ -10,6 +10,7 @@ import importlib.util
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ from tools import pack
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 INTERPRETER = ROOT / "node_modules/@micropython/micropython-webassembly-pyscript/micropython.mjs"
+# As in the other interpreter, the checks find what they share beside them.
+sys.path.append(str(HERE / "checks"))
 
 
 def load(path: Path):

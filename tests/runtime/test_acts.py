@@ -313,3 +313,26 @@ async def test_the_page_edits_and_acts_on_many_through_the_one_call() -> None:
     assert (told["count"], told["ids"], list(told["left"])) == (1, [two], [one])
     assert (await call("attention"))["ok"]["counts"]["failed"] == 0
     assert (await call("retry_all", code=GAVE_UP))["ok"] == {"count": 0}
+
+
+async def test_the_outbox_acts_on_many_through_the_one_call() -> None:
+    world = World()
+    bridge = Bridge(world.queue, world.link.set)
+    (dead,) = await refused(world, "Refused")
+    ids = [(await world.queue.enqueue("ticket", {"summary": f"Ticket {n}"})).id for n in range(2)]
+
+    async def call(method: str, **args: Any) -> Any:
+        return json.loads(await bridge.call(method, json.dumps(args)))["ok"]
+
+    told = await call("cancel_many", ids=[*ids, dead, dead], reason="by phone")
+    assert (told["count"], told["ids"], list(told["left"])) == (2, ids, [dead])
+    assert told["left"][dead]["code"] == "QUEUE_ILLEGAL_TRANSITION"
+    assert told["left"][dead]["message"]
+    assert (await call("detail", id=ids[0]))["history"][-1]["text"] == "by phone"
+    told = await call("set_priority", ids=[*ids, dead], priority=10)
+    assert (told["ids"], sorted(told["left"])) == ([dead], sorted(ids))
+    assert (await call("restore_many", ids=ids))["ids"] == ids
+    assert (await call("set_priority", ids=ids, priority=8))["count"] == 2
+    waiting = (await call("list", view="waiting"))["rows"]
+    assert [(row["id"], row["priority"]) for row in waiting] == [(id_, 8) for id_ in ids[::-1]]
+    assert (await call("retry_many", ids=[dead, ids[0]]))["ids"] == [dead]

@@ -1,24 +1,24 @@
-"""The dialog that asks: an item to correct, or the reason for which some are discarded."""
+"""What the dialog asks: an item to correct, or the reason for which some are discarded."""
 
-from app import edit, model, words
+from app import edit as editing
+from app import model, words
 from app.element import button, h, icon
 from app.views import capture
 
 
-def form(asked):
-    """The content of the dialog for what is being asked (see `app.attention.Attention`)."""
-    if asked is None:
-        return []
-    return _edit(asked) if asked["what"] == "edit" else _discard(asked)
-
-
-def _frame(title, name, content, said, go, keep):
-    head = h(
+def head(title):
+    """The dialog's name and its way out."""
+    return h(
         "header",
         {},
         h("h2", {"id": "ask-title"}, title),
         button("", "ask-close", {"class": "icon-only quiet", "aria-label": "Close"}, "x"),
     )
+
+
+def frame(title, name, content, said, go, keep):
+    """A question: the form ``name`` with ``content``, and the buttons ``go`` and ``keep``; for
+    ``said`` see `app.asking`."""
     busy = said == "busy"
     problem = None if busy or not said else h("p", {"class": "bad", "role": "alert"}, said)
     foot = h(
@@ -29,15 +29,16 @@ def _frame(title, name, content, said, go, keep):
         problem,
     )
     props = {"id": name, "method": "dialog", "novalidate": True, "autocomplete": "off"}
-    return [head, h("form", props, h("div", {"class": "scroll"}, content), foot)]
+    return [head(title), h("form", props, h("div", {"class": "scroll"}, content), foot)]
 
 
-def _edit(asked):
+def edit(asked):
+    """An item with its fields (see `app.attention`)."""
     one = asked["one"]
     errors = asked["errors"]
     shown = [_answer(asked.get("answer"))]
     shown.extend([_field(field, errors.get(field["path"])) for field in asked["fields"]])
-    options = edit.priority_options(one.get("priority"))
+    options = editing.priority_options(one.get("priority"))
     shown.append(
         _field(
             {
@@ -51,7 +52,7 @@ def _edit(asked):
             errors.get("priority"),
         )
     )
-    return _frame("Correct and send", "edit-form", shown, asked["said"], "Save and send", "Cancel")
+    return frame("Correct and send", "edit-form", shown, asked["said"], "Save and send", "Cancel")
 
 
 def _answer(told):
@@ -98,7 +99,8 @@ def _field(field, wrong):
     )
 
 
-def _discard(asked):
+def discard(asked):
+    """Whether, and why."""
     ids = asked["ids"]
     if len(ids) == 1:
         title = "Discard this item?"
@@ -109,11 +111,16 @@ def _discard(asked):
     content = [
         told,
         h("p", {"class": "meta"}, icon("undo"), "Undo brings it back, for as long as it is shown."),
-        h(
-            "div",
-            {"class": "field"},
-            h("label", {"for": "discard-reason"}, "Why? (optional)"),
-            h("textarea", {"id": "discard-reason", "name": "reason", "rows": "2"}),
-        ),
+        reason("discard-reason"),
     ]
-    return _frame(title, "discard-form", content, asked["said"], "Discard", "Keep it")
+    return frame(title, "discard-form", content, asked["said"], "Discard", "Keep it")
+
+
+def reason(name):
+    """Why it is done, for whoever looks at the timeline later."""
+    return h(
+        "div",
+        {"class": "field"},
+        h("label", {"for": name}, "Why? (optional)"),
+        h("textarea", {"id": name, "name": "reason", "rows": "2"}),
+    )

@@ -5,7 +5,7 @@ from app import model, words
 from app.element import button, h, icon, when
 from app.views import outbox
 
-ACTS = ("edit", "retry", "discard")
+ACTS = ("edit", "retry", "export", "discard")
 
 
 def head(state):
@@ -22,6 +22,7 @@ def head(state):
     elif failed > 1 and failed > lost:
         text = f"Retry all ({failed})"
         shown.append(h("div", {"class": "acts"}, button(text, "retry-all", {}, "refresh")))
+    shown.append(outbox.left(box))
     return shown
 
 
@@ -95,7 +96,7 @@ def row(one, now, chosen):
     text, tone = words.state(one)
     title_id = "a-" + one["id"]
     kind = words.KINDS.get(one["kind"], (one["kind"], "file"))
-    name = one.get("title") or kind[0]
+    name = words.title(one)
     pick = h(
         "input",
         {

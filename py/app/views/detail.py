@@ -1,6 +1,6 @@
 """One item, opened: its fields, attachments with the parts acknowledged, and every attempt."""
 
-from app import words
+from app import readable, words
 from app.element import button, h, icon, when
 from app.views import outbox
 
@@ -13,7 +13,7 @@ def detail(one, now):
         "header",
         {},
         h("span", {"class": "kind " + tone}, icon(kind[1])),
-        h("h2", {"id": "detail-title"}, one.get("title") or kind[0]),
+        h("h2", {"id": "detail-title"}, words.title(one)),
         button("", "detail-close", {"class": "icon-only quiet", "aria-label": "Close"}, "x"),
     )
     state = h(
@@ -54,6 +54,8 @@ def _facts(one, now):
         rows.append(
             ("Last change", when(one["updated_at"], words.ago(one["updated_at"], now), True))
         )
+    if one.get("priority") is not None:
+        rows.append(("Priority", words.priority(one["priority"])))
     rows.append(("Size", words.size(one.get("size") or 0)))
     link = outbox.remote(one)
     if link:
@@ -70,29 +72,13 @@ def _pair(name, value):
 
 
 def _fields(payload):
-    rows = []
-    _flatten(payload, rows)
+    rows = readable.rows(payload)
     return h(
         "section",
         {},
         h("h3", {}, "What it says"),
-        h("dl", {"class": "facts"}, [_pair(words.label(name), text) for name, text in rows]),
+        h("dl", {"class": "facts"}, [_pair(name, text) for name, text in rows]),
     )
-
-
-def _flatten(value, rows):
-    known = [name for name in words.READING_ORDER if name in value]
-    for name in known + sorted([name for name in value if name not in known]):
-        inner = value[name]
-        if isinstance(inner, dict):
-            _flatten(inner, rows)
-        elif isinstance(inner, list):
-            rows.append((name, ", ".join([str(part) for part in inner])))
-        elif inner not in (None, ""):
-            text = str(inner)
-            if name in ("category", "severity"):
-                text = text[:1].upper() + text[1:]
-            rows.append((name, text))
 
 
 def _files(one):

@@ -8,6 +8,7 @@ ACTS = (
     ("edit", "Edit", "edit"),
     ("retry", "Retry", "refresh"),
     ("restore", "Restore", "undo"),
+    ("export", "Export", "download"),  # of any item, where there is room for the button
     ("cancel", "Cancel", "x"),
     ("discard", "Discard", "trash"),
     # Of an item that may have arrived at a server which cannot be asked: a person looked there.
@@ -44,12 +45,58 @@ def head(state):
         acts.append(button("Resume", "resume", {"key": "resume"}, "play"))
     elif up:
         acts.append(button("Pause", "pause", {"key": "pause"}, "pause"))
+    acts.append(_select(state["outbox"]))
     return [
         h("div", {"class": "acts"}, acts),
         _progress(status),
         _said(state, status),
         _attention(status),
+        left(state["outbox"]),
     ]
+
+
+def _select(box):
+    """Into Select mode and out of it; of what was sent nothing can be done with many."""
+    if box.get("chosen") is not None:
+        return button("Done", "select", {"key": "select"})
+    if box["view"] != "waiting" or not box["rows"]:
+        return None
+    return button("Select", "select", {"key": "select"})
+
+
+def left(box):
+    """What an act on many left as it is, item by item; it stays until it has been read."""
+    pairs = box.get("left")
+    if not pairs:
+        return None
+    rows = [
+        h("li", {"key": str(index)}, h("strong", {}, pairs[index][0]), " ", pairs[index][1])
+        for index in range(len(pairs))
+    ]
+    return h(
+        "section",
+        {"key": "left", "class": "left", "aria-labelledby": "left-title", "aria-live": "polite"},
+        h("h2", {"id": "left-title"}, words.count(len(pairs), "item"), " left as before"),
+        h("ul", {}, rows),
+        button("Close", "left-read", {"class": "small quiet"}, "x"),
+    )
+
+
+def nothing_goes(state):
+    """Why nothing at all can be sent now, also by hand; None when something can."""
+    status = state.get("status") or {}
+    connection, held = status.get("connection"), status.get("held") or {}
+    if not state["online"] or connection == "offline":
+        return "There is no network."
+    if status.get("paused"):
+        return "Sending is paused."
+    if connection == "held":
+        return status.get("connection_text") or "Sending to this server was stopped by hand."
+    if connection == "no_gateway":
+        return model.CONNECTIONS[connection][0] + "."
+    if held.get("reason") == "maintenance":
+        return held.get("text") or "It is the time of maintenance."
+    return None
 
 
 def _attention(status):
@@ -84,6 +131,11 @@ def _said(state, status):
         return None
     if status.get("paused"):
         return h("p", {"class": "meta"}, "Paused. Nothing is sent until you choose Resume.")
+    if status.get("connection") == "held":
+        text = status.get("connection_text") or "Sending to this server was stopped by hand."
+        link = h("a", {"href": "#settings"}, "Settings")
+        said = h("span", {}, text, " ", link)
+        return h("p", {"key": "stopped", "class": "warn"}, icon("pause"), said)
     held = status.get("held")
     if held and held.get("text"):
         return h("p", {"class": "meta"}, held["text"])
@@ -146,27 +198,41 @@ def starting(state, box, number):
 
 def row(one, now):
     """One line of the list: what it is, where it stands, why it is not moving."""
-    text, tone = words.state(one)
+    tone = words.state(one)[1]
     title_id = "t-" + one["id"]
     act = {"class": "title", "id": title_id, "data-id": one["id"]}
     drawing = words.KINDS.get(one["kind"], ("", "file"))[1]
-    title = button(one.get("title") or words.KINDS.get(one["kind"], (one["kind"],))[0], "open", act)
+    title = button(words.title(one), "open", act)
+    return h(
+        "li",
+        {"key": one["id"], "class": "row", "data-state": one["state"]},
+        h("span", {"class": "kind " + tone}, icon(drawing)),
+        body(one, now, title),
+        acts(one, title_id),
+    )
+
+
+def body(one, now, title):
+    """The lines of a row."""
+    text, tone = words.state(one)
     why = h("p", {"class": "why"}, one["why"]) if one.get("why") else None
     facts = [
         h("span", {"class": "state " + tone}, text),
+        priority(one),
         when(one["created_at"], words.ago(one["created_at"], now)),
         h("span", {}, words.size(one.get("size") or 0)),
         attachments(one),
         remote(one),
     ]
-    body = h("div", {"class": "body"}, title, h("p", {"class": "meta"}, facts), why)
-    return h(
-        "li",
-        {"key": one["id"], "class": "row", "data-state": one["state"]},
-        h("span", {"class": "kind " + tone}, icon(drawing)),
-        body,
-        acts(one, title_id),
-    )
+    return h("div", {"class": "body"}, title, h("p", {"class": "meta"}, facts), why)
+
+
+def priority(one):
+    """Worth a word while it waits, unless it is the usual one."""
+    number = one.get("priority")
+    if number in (None, 5) or one["state"] in ("completed", "cancelled", "discarded"):
+        return None
+    return h("span", {}, icon("flag"), words.priority(number), " priority")
 
 
 def attachments(one):
@@ -202,6 +268,8 @@ def acts(one, title_id, names=None):
     each is described by the row's title."""
     can = one.get("can") or []
     can = [name for name in can if (name != "edit" if names is None else name in names)]
+    if names and "export" in names:
+        can.append("export")
     shown = [
         button(
             text,

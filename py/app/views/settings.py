@@ -1,8 +1,8 @@
 """Settings of sending: what is going on, the choices, the limits in use."""
 
 from app import model, preferences, words
-from app.element import button, h, when
-from app.views import capture
+from app.element import button, h
+from app.views import capture, server
 
 
 def settings(state):
@@ -13,6 +13,7 @@ def settings(state):
     values = known["values"]
     return [
         _sending(state),
+        server.server(state),
         _strategy(values, known["errors"]) if preferences.offered(values, "strategy") else None,
         _sync(values, known["errors"]) if preferences.offered(values, "sync") else None,
         _metered(values) if preferences.offered(values, "wait_for_unmetered") else None,
@@ -22,14 +23,8 @@ def settings(state):
     ]
 
 
-def _card(key, title, *content):
-    heading = h("h2", {"id": key + "-title"}, title)
-    props = {"key": key, "class": "card", "aria-labelledby": key + "-title"}
-    return h("section", props, heading, *content)
-
-
 def _sending(state):
-    """Whether anything is sent now, and the switch; the server's state where it is told."""
+    """Whether anything is sent now, and the switch."""
     status = state.get("status") or {}
     paused = status.get("paused")
     if paused:
@@ -38,33 +33,12 @@ def _sending(state):
     else:
         said = "What you save is sent by itself."
         act = button("Pause sending", "pause", {}, "pause")
-    return _card(
+    return server.card(
         "sending",
         "Sending",
         h("p", {}, said),
         h("div", {"class": "acts"}, act),
-        _lane(state, status),
     )
-
-
-#: The guard that stops knocking at a server that fails: (tone, words, what leads out of it).
-GUARD = {
-    "closed": ("good", "The server takes what is sent.", None),
-    "half_open": ("warn", "The server failed. It is being tried with a little.", "Try all now"),
-    "open": ("warn", "The server failed again and again, so it is left in peace.", "Try now"),
-    "held": ("warn", "Sending to this server was stopped by hand.", "Send again"),
-}
-
-
-def _lane(state, status):
-    lane = status.get("lane") or {}
-    if lane.get("breaker") not in GUARD or not lane.get("requests", 1):
-        return None
-    tone, text, out = GUARD[lane["breaker"]]
-    at = lane.get("next_probe_at")
-    after = [" Next try ", when(at, words.until(at, state["now"])), "."] if at and out else None
-    act = button(out, "try-now", {"class": "small"}, "refresh") if out else None
-    return h("div", {"class": "guard"}, h("p", {"class": "state " + tone}, text, after), act)
 
 
 def _choices(name, legend, options, chosen):
@@ -96,7 +70,7 @@ def _choice(name, value, text, more, chosen):
 
 
 def _strategy(values, errors):
-    return _card(
+    return server.card(
         "strategy",
         "Order",
         _choices("strategy", "What goes first", preferences.STRATEGIES, values["strategy"]),
@@ -105,7 +79,7 @@ def _strategy(values, errors):
 
 
 def _sync(values, errors):
-    return _card(
+    return server.card(
         "sync",
         "Time",
         _choices("sync", "When it is sent", preferences.SYNCS, values["sync"]),
@@ -182,7 +156,7 @@ def _metered(values):
     )
     on = values["wait_for_unmetered"]
     switch = _switch("wait_for_unmetered", "set-unmetered", on, "Wait for Wi-Fi", more)
-    return _card("metered", "Mobile data", switch)
+    return server.card("metered", "Mobile data", switch)
 
 
 def _power(state, values):
@@ -194,14 +168,14 @@ def _power(state, values):
     network = (state.get("status") or {}).get("network") or {}
     now = (network.get("thrift") or {}).get("text")
     switch = _switch("save_power", "set-power", values["save_power"], "Spare the battery", more)
-    return _card("power", "Battery", switch, h("p", {"class": "meta"}, now) if now else None)
+    return server.card("power", "Battery", switch, h("p", {"class": "meta"}, now) if now else None)
 
 
 def _limits(state):
     found = model.limits(state)
     if not found:
         return None
-    return _card(
+    return server.card(
         "limits",
         "Limits",
         h("p", {"class": "meta"}, "Only what has not been delivered yet is counted."),

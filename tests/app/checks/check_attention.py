@@ -1,10 +1,11 @@
 """What needs a person, corrections, limits and settings: found by what a reader meets."""
 
+from states import NOW, app_state
+
 from app import edit, model, preferences
 from app.element import find, text_of
 from app.views import ask, attention, capture, outbox, settings, status
 
-NOW = 1700000000000
 ROW = {
     "id": "01938b2e-5c1f-7a3b-9d2e-0123456789ab",
     "kind": "ticket",
@@ -31,23 +32,8 @@ TICKET = {"summary": "Pump", "user": {"name": "Ana"}, "systemInfo": {"osVersion"
 
 
 def state(changes=None, box=None):
-    made = {
-        "now": NOW,
-        "online": True,
-        "engine": "up",
-        "engine_error": "",
-        "storage_error": None,
-        "status": {"connection": "online", "waiting": 0, "attention": 0},
-        "counts": None,
-        "storage": {},
-        "held": {},
-        "settings": None,
-        "catalogue": None,
-        "attention": model.new_box("attention"),
-    }
-    made["attention"].update({"rows": [], "told": None, "chosen": []})
+    made = app_state(changes)
     made["attention"].update(box or {})
-    made.update(changes or {})
     return made
 
 
@@ -64,7 +50,7 @@ def check_a_row_says_what_the_server_said_and_what_can_be_done():
     assert "user.email" not in said
     assert "200" not in said
     names = [text_of(b) for b in find(one, "button", {"data-id": ROW["id"]})]
-    assert names == ["<b>Pump</b> 4", "Edit", "Retry", "Discard"]
+    assert names == ["<b>Pump</b> 4", "Edit", "Retry", "Export", "Discard"]
     assert find(one, "input", {"aria-label": "Select <b>Pump</b> 4", "checked": False})
 
 
@@ -185,14 +171,13 @@ def check_what_the_server_said_of_a_field_stands_at_it():
     assert edit.errors({"summary": "is required"}) == {"summary": "This is required."}
     one = {"id": "i", "kind": "ticket", "payload": TICKET, "priority": 5}
     asked = {
-        "what": "edit",
         "one": one,
         "answer": ROW["answer"],
         "fields": edit.fields(one, None),
         "errors": {"user.email": "Is unknown."},
         "said": None,
     }
-    form = shown(ask.form(asked))
+    form = shown(ask.edit(asked))
     assert find(form, "input", {"name": "user.email", "aria-invalid": "true"})
     assert "The server said:  Not so." in text_of(form) or "The server said: Not so." in text_of(
         form
@@ -201,11 +186,10 @@ def check_what_the_server_said_of_a_field_stands_at_it():
 
 
 def check_discarding_says_how_many():
-    asked = {"what": "discard", "ids": ["a", "b"], "title": "A", "said": None}
-    assert "Discard 2 items?" in text_of(shown(ask.form(asked)))
+    asked = {"ids": ["a", "b"], "title": "A", "said": None}
+    assert "Discard 2 items?" in text_of(shown(ask.discard(asked)))
     asked["ids"] = ["a"]
-    assert "A  will not be sent" in text_of(shown(ask.form(asked))).replace("A will", "A  will")
-    assert ask.form(None) == []
+    assert "A  will not be sent" in text_of(shown(ask.discard(asked))).replace("A will", "A  will")
 
 
 def check_limits_are_warned_of_and_a_ring_never():
@@ -271,18 +255,6 @@ def check_settings_offer_what_the_engine_reports():
     assert find(screen(later), "input", {"name": "at_times", "value": "07:30, 18:00"})
     some = screen({"strategy": "fifo"})
     assert not find(some, "input", {"name": "sync"})
-
-
-def check_the_guard_of_a_server_is_told_with_its_way_out():
-    told = {"connection": "unreachable", "lane": {"breaker": "open", "next_probe_at": NOW + 20000}}
-    said = screen(None, {"status": told})
-    assert "left in peace" in text_of(said)
-    assert "in 20 s" in text_of(said)
-    assert find(said, "button", {"data-act": "try-now"})
-    told["lane"] = {"breaker": "closed", "next_probe_at": None}
-    assert not find(screen(None, {"status": told}), "button", {"data-act": "try-now"})
-    told["lane"] = {"breaker": "from the future"}
-    assert "server" not in text_of(screen(None, {"status": told}))
 
 
 def check_only_what_was_changed_is_configured():

@@ -1,9 +1,10 @@
 """What the views say: found by what a reader meets, not by how it is drawn."""
 
+from states import NOW, app_state
+
 from app.element import find, h, text_of
 from app.views import capture, detail, outbox, status
 
-NOW = 1700000000000
 ROW = {
     "id": "01938b2e-5c1f-7a3b-9d2e-0123456789ab",
     "kind": "ticket",
@@ -25,22 +26,6 @@ ROW = {
 }
 
 
-def state(changes=None):
-    made = {
-        "now": NOW,
-        "online": True,
-        "engine": "up",
-        "engine_error": "",
-        "storage_error": None,
-        "status": {"connection": "online", "waiting": 0, "attention": 0},
-        "counts": None,
-        "offline_ready": False,
-        "outbox": {"view": "waiting", "rows": [], "next": None, "loading": False, "error": None},
-    }
-    made.update(changes or {})
-    return made
-
-
 def form(changes):
     made = {
         "files": [],
@@ -55,24 +40,24 @@ def form(changes):
 
 
 def check_the_status_line():
-    assert text_of(status.line(state())) == "Online"
+    assert text_of(status.line(app_state())) == "Online"
     told = {"connection": "online", "waiting": 3, "attention": 1}
-    said = text_of(status.line(state({"status": told, "offline_ready": True})))
+    said = text_of(status.line(app_state({"status": told, "offline_ready": True})))
     assert said == "Online 3 waiting 1 needs attention Ready for offline use"
 
 
 def check_ready_for_offline_use_is_never_said_early():
     for engine in ("starting", "up", "restarting", "failed"):
-        assert "Ready" not in text_of(status.line(state({"engine": engine})))
+        assert "Ready" not in text_of(status.line(app_state({"engine": engine})))
 
 
 def check_banners():
-    assert status.banners(state()) == []
+    assert status.banners(app_state()) == []
     problem = {"code": "QUEUE_STORAGE_FULL", "message": "So it was not saved."}
-    shown = status.banners(state({"storage_error": problem}))
+    shown = status.banners(app_state({"storage_error": problem}))
     assert "The storage of this device is full." in text_of(shown[0])
     assert shown[0][1]["role"] == "alert"
-    shown = status.banners(state({"engine": "failed", "engine_error": "no wasm"}))
+    shown = status.banners(app_state({"engine": "failed", "engine_error": "no wasm"}))
     assert "no wasm" in text_of(shown)
 
 
@@ -101,9 +86,11 @@ def check_remote_ids_link_only_where_it_is_safe():
 
 
 def check_empty_and_starting_lists():
-    assert "Nothing is waiting" in text_of(outbox.listing(state()))
+    assert "Nothing is waiting" in text_of(outbox.listing(app_state()))
     box = {"view": "waiting", "rows": None, "next": None, "loading": False, "error": None}
-    starting = state({"engine": "starting", "status": None, "counts": {"inbox": 2}, "outbox": box})
+    starting = app_state(
+        {"engine": "starting", "status": None, "counts": {"inbox": 2}, "outbox": box}
+    )
     said = text_of(outbox.listing(starting))
     assert "Engine is starting" in said
     assert "2 items are saved on this device" in said
@@ -111,7 +98,7 @@ def check_empty_and_starting_lists():
 
 def check_more_and_keys():
     box = {"view": "sent", "rows": [ROW], "next": "c", "loading": False, "error": None}
-    shown = outbox.listing(state({"outbox": box}))
+    shown = outbox.listing(app_state({"outbox": box}))
     assert "Load more" in text_of(shown)
     assert find(shown, "li")[0][1]["key"] == ROW["id"]
 
@@ -123,15 +110,15 @@ def check_progress_in_items_and_bytes():
         "syncing": True,
         "progress": {"done": 1, "total": 4, "bytes_done": 500000, "bytes_total": 1000000},
     }
-    shown = outbox.head(state({"status": told}))
+    shown = outbox.head(app_state({"status": told}))
     assert "Sending 2 of 4 · 500 kB of 1.0 MB" in text_of(shown)
     assert find(shown, "progress")[0][1]["value"] == "50"
 
 
 def check_pause_and_resume_take_turns():
-    assert "Pause" in text_of(outbox.head(state()))
+    assert "Pause" in text_of(outbox.head(app_state()))
     told = {"connection": "online", "paused": "by hand"}
-    said = text_of([x for x in outbox.head(state({"status": told})) if x])
+    said = text_of([x for x in outbox.head(app_state({"status": told})) if x])
     assert "Resume" in said
     assert "Pause " not in said
 

@@ -121,6 +121,21 @@ export async function fileUrl(ctx, id) {
   return parts.includes(null) ? null : URL.createObjectURL(new Blob(parts, { type: manifest.type }));
 }
 
+/**
+ * An object URL of a whole file, to be saved elsewhere (the caller revokes it), or null when a part
+ * is missing. Of no type: whatever it is, it is downloaded and never shown as ours.
+ */
+export async function fileCopy(ctx, id) {
+  const manifest = await readManifest(ctx, id);
+  const parts = [];
+  for (let n = 1; manifest && n <= manifest.sha256.length; n++) {
+    const bytes = await readPart(ctx, id, n);
+    if (!bytes) return null;
+    parts.push(new Blob([bytes])); // one after the other: the browser may put blobs on the disk
+  }
+  return manifest && URL.createObjectURL(new Blob(parts, { type: "application/octet-stream" }));
+}
+
 // --- for the worker's store ----------------------------------------------------------------------
 
 export const putManifest = (ctx, json) => writeManifest(ctx, JSON.parse(json));

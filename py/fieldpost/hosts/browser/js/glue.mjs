@@ -21,7 +21,7 @@ export { hold, rescueKept, uuid7, warnBeforeLeaving };
 const METHODS = {
   capture: capturing.capture, undoCapture: capturing.undoCapture,
   saveDraft: capturing.saveDraft, loadDraft: capturing.loadDraft, dropDraft: capturing.dropDraft,
-  storeFile: files.storeFile, dropFile: files.dropFile, fileUrl: files.fileUrl,
+  storeFile: files.storeFile, dropFile: files.dropFile, fileUrl: files.fileUrl, fileCopy: files.fileCopy,
   putManifest: files.putManifest, putPart: files.putPart, manifest: files.manifest, part: files.part,
   orphans: files.orphans, keepLimits, recall, remember, lost, lossSeen,
   commit, get: queries.get, ready: queries.ready, readyKeys: queries.readyKeys, waiting: queries.waiting, nextDue: queries.nextDue,
