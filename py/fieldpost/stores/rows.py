@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fieldpost.engine.errors import DecryptionError
 from fieldpost.engine.model import (
@@ -16,7 +16,6 @@ from fieldpost.engine.model import (
     Attachment,
     Capture,
     Item,
-    column_values,
     item_from_values,
 )
 from fieldpost.engine.transitions import CLAIMABLE_STATES, OPEN_STATES, State
@@ -58,7 +57,7 @@ def stamped(
     item: Item, sequence: int, revision: int, kid: str | None, marks: Mapping[str, str]
 ) -> Item:
     """``item`` with the columns that the store gives it."""
-    values = list(column_values(item))
+    values = list[Any](item)
     values[_SEQUENCE], values[_REVISION], values[_KID] = sequence, revision, kid
     for mark, value in marks.items():
         values[PLACES[mark]] = value

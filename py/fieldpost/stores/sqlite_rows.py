@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from fieldpost.engine.errors import InvalidItem
-from fieldpost.engine.model import COLUMNS, PARTS, Attachment, Item, column_values, item_from_values
+from fieldpost.engine.model import COLUMNS, PARTS, Attachment, Item, item_from_values
 from fieldpost.engine.ordering import turn
 from fieldpost.engine.transitions import State
 
@@ -142,7 +142,7 @@ def item_of(row: Sequence[Any]) -> Item:
 
 def values_of(item: Item) -> list[Any]:
     """The values of `COLUMNS`, ``rank``, ``wake`` and ``line`` as SQLite keeps them."""
-    values = [*column_values(item), item.level if item.ready else None, wake_at(item), turn(item)]
+    values = [*item, item.level if item.ready else None, wake_at(item), turn(item)]
     values[_PARENTS] = json.dumps(item.parents) if item.parents else None
     values[_STATE] = str(item.state)
     values[_ATTACHMENTS] = _attachments_text(item.attachments)
