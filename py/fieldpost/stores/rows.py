@@ -33,6 +33,7 @@ COUNTERS = (
     "bytes",
     "removed",
 )
+_BY_STATE: dict[str, str] = {state: f"state:{state}" for state in State}
 #: The store's revision at which the counters by kind were last in step. A context of a version that
 #: knew none of them raises the revision alone: then they are counted anew, once.
 KINDS_AT = "kinds"
@@ -76,7 +77,7 @@ def wake_at(item: Item) -> int | None:
 class Counted(NamedTuple):
     """What of a row is counted; an `Item` has it too."""
 
-    state: State
+    state: str
     kind: str
     size: int
 
@@ -86,12 +87,18 @@ def count_move(
 ) -> None:
     """Keep ``open``, ``state:*``, ``bytes`` and those by kind in step with one row's move
     (invariant 1). ``old`` None: it is new; ``new`` None: it is removed."""
-    if old is not None and new is not None and old.state is new.state and old.size == new.size:
-        return
+    if old is not None and new is not None:
+        if old.size == new.size:
+            if old.state == new.state:
+                return
+            if old.state in OPEN_STATES and new.state in OPEN_STATES:
+                counters[_BY_STATE[old.state]] -= 1
+                counters[_BY_STATE[new.state]] += 1
+                return
     for row, by in ((old, -1), (new, 1)):
         if row is None:
             continue
-        counters[f"state:{row.state}"] += by
+        counters[_BY_STATE[row.state]] += by
         if row.state in OPEN_STATES:
             _count_open(counters, row.kind, by, by * row.size)
     if new is None:
