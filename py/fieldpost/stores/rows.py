@@ -87,14 +87,13 @@ def count_move(
 ) -> None:
     """Keep ``open``, ``state:*``, ``bytes`` and those by kind in step with one row's move
     (invariant 1). ``old`` None: it is new; ``new`` None: it is removed."""
-    if old is not None and new is not None:
-        if old.size == new.size:
-            if old.state == new.state:
-                return
-            if old.state in OPEN_STATES and new.state in OPEN_STATES:
-                counters[_BY_STATE[old.state]] -= 1
-                counters[_BY_STATE[new.state]] += 1
-                return
+    if old is not None and new is not None and old.size == new.size:
+        if old.state == new.state:
+            return
+        if old.state in OPEN_STATES and new.state in OPEN_STATES:
+            counters[_BY_STATE[old.state]] -= 1
+            counters[_BY_STATE[new.state]] += 1
+            return
     for row, by in ((old, -1), (new, 1)):
         if row is None:
             continue

@@ -1,8 +1,12 @@
-"""The thread that owns the SQLite connection, and group commit.
+"""The thread that writes to SQLite, group commit, and reading beside it.
 
 A hop between threads for each awaited statement costs three quarters of SQLite's rate, and a
 transaction for each commit a disk sync. So work comes here whole, and whatever has queued up while
 one transaction was under way shares the next one; each piece keeps its own fate by a savepoint.
+
+Readings never wait for a disk sync or another process's lock (WAL), and take less than opening what
+they bring: they are done where they are asked for, with a connection of their own. Only while
+writings are under way they queue up behind these, so that each sees what was given before it.
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ from fieldpost.engine.errors import DatabaseError
 from .rows import KINDS_AT, recount_kinds
 from .sqlite_queries import open_by_kind
 from .sqlite_rows import chunks
-from .sqlite_schema import check_schema, connect, storage_error
+from .sqlite_schema import check_schema, connect, connect_reading, storage_error
 
 _T = TypeVar("_T")
 
@@ -63,7 +67,7 @@ class _Job:
 
 
 class DatabaseThread:
-    """Runs readings and writings, in the order given, off the event loop."""
+    """Runs writings, and the readings given behind them, in that order, off the event loop."""
 
     def __init__(
         self, path: Path, max_bytes: int | None = None, durability: Durability = "full"
@@ -76,6 +80,9 @@ class DatabaseThread:
         # A daemon: a process that forgets to close must still end; the file takes no harm.
         self._thread = threading.Thread(target=self._run, name="fieldpost-sqlite", daemon=True)
         self._connection: sqlite3.Connection
+        self._reader: sqlite3.Connection | None = None  # used in the thread of the event loop only
+        self._given = 0  # pieces of work, counted by the event loop
+        self._handled = 0  # of these, by the thread
         self._meta: Meta = {}
         self._version: int | None = None
 
@@ -86,7 +93,20 @@ class DatabaseThread:
         await opened
 
     async def read(self, work: Reading[_T]) -> _T:
-        """Run ``work`` on one consistent view of the database."""
+        """Run ``work`` on one consistent view of the database.
+
+        Raises what it raises, and `DatabaseError`.
+        """
+        reader = self._reader
+        if reader is not None and self._given == self._handled:
+            try:
+                return _view(reader, work)
+            except sqlite3.OperationalError as error:
+                # Locked while another process recovers the log: the thread has the time to wait.
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                    raise storage_error(error) from error
+            except sqlite3.Error as error:
+                raise storage_error(error) from error
         result: _T = await self._submit(reading=work)
         return result
 
@@ -94,7 +114,8 @@ class DatabaseThread:
         """Run ``work`` in a transaction; durable on return, undone when it raises.
 
         ``work`` runs in the thread, under the write lock: it should only write. It may be run twice
-        (`Distrust`), the first time being undone. Raises what it raises, and `DatabaseError` or `StorageFull`.
+        (`Distrust`), the first time being undone. Raises what it raises, and `DatabaseError` or
+        `StorageFull`.
         """
         result: _T = await self._submit(writing=work)
         return result
@@ -102,6 +123,9 @@ class DatabaseThread:
     async def close(self) -> None:
         """Finish what was given, close the connection, end the thread."""
         self._closed = True
+        if self._reader is not None:  # first: the last connection to close empties the log
+            self._reader.close()
+            self._reader = None
         if self._thread.is_alive():
             self._jobs.put(None)
             await asyncio.to_thread(self._thread.join)
@@ -113,6 +137,7 @@ class DatabaseThread:
             raise DatabaseError("The store is closed.")
         loop = asyncio.get_running_loop()
         job = _Job(loop.create_future(), loop, reading, writing)
+        self._given += 1
         self._jobs.put(job)
         return job.future
 
@@ -123,11 +148,13 @@ class DatabaseThread:
         assert first is not None
         try:
             self._connection = connect(self._path, self._max_bytes, self._durability)
+            self._reader = connect_reading(self._path)
         except BaseException as error:  # noqa: BLE001 - raised where the store is opened
             self._closed = True
             first.error = error
             _deliver([first])
             return
+        self._handled += 1
         _deliver([first])
         going = True
         while going:
@@ -160,10 +187,12 @@ class DatabaseThread:
                 for job in writings:
                     # Refusals too: the row that one met may have been another's in this group.
                     job.error = storage_error(error)
+            self._handled += len(writings)
             _deliver(writings)
         for job in jobs:
             if job.reading is not None:
                 self._read(job, job.reading)
+                self._handled += 1
                 _deliver([job])
 
     def _write_group(self, jobs: list[_Job]) -> None:
@@ -246,17 +275,21 @@ class DatabaseThread:
         return job.error is None
 
     def _read(self, job: _Job, work: Reading[Any]) -> None:
-        run = self._connection.execute
         try:
-            run("BEGIN")
-            try:
-                job.result = work(self._connection)
-            finally:
-                run("ROLLBACK")
+            job.result = _view(self._connection, work)
         except sqlite3.Error as error:
             job.error = storage_error(error)
         except BaseException as error:  # noqa: BLE001 - raised where the work was given
             job.error = error
+
+
+def _view(connection: sqlite3.Connection, work: Reading[_T]) -> _T:
+    """``work`` on one consistent view of the database. Raises what it raises."""
+    connection.execute("BEGIN")
+    try:
+        return work(connection)
+    finally:
+        connection.execute("ROLLBACK")
 
 
 def in_step(connection: sqlite3.Connection, meta: Meta) -> Meta:
