@@ -140,10 +140,12 @@ def seal_parts(
     cipher: Cipher, item: Item, parts: Mapping[str, bytes | None]
 ) -> tuple[str | None, dict[str, bytes | None]]:
     """(kid used or None, the parts sealed; None stands for a part to remove)."""
-    kid, sealed = None, dict[str, bytes | None]()
+    kid = None
+    sealed: dict[str, bytes | None] = {}
     for part, data in parts.items():
-        sealed[part] = None
-        if data is not None:
+        if data is None:
+            sealed[part] = None
+        else:
             kid, sealed[part] = cipher.seal(item.id, item.kind, part, data)
     return kid, sealed
 

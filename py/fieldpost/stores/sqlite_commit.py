@@ -59,7 +59,8 @@ def seal_commit(cipher: Cipher, commit: Commit) -> SealedCommit:
     puts = []
     for put in commit.puts:
         marks = {mark: cipher.mark(mark, value) for mark, value in put.marks.items()}
-        puts.append(SealedPut(put, *rows.seal_parts(cipher, put.item, put.parts), marks))
+        kid, parts = rows.seal_parts(cipher, put.item, put.parts)
+        puts.append(SealedPut(put, kid, parts, marks))
     uniques = {
         index: cipher.mark(expected.mark, expected.value)
         for index, expected in enumerate(commit.expect)
