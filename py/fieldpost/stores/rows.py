@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from fieldpost.engine.errors import DecryptionError
@@ -107,8 +108,15 @@ def count_move(
 def _count_open(counters: dict[str, int], kind: str, items: int, size: int) -> None:
     counters["open"] += items
     counters["bytes"] += size
-    for name, by in ((f"open:{kind}", items), (f"bytes:{kind}", size)):
-        counters[name] = counters.get(name, 0) + by
+    open_name, bytes_name = _names_by(kind)
+    counters[open_name] = counters.get(open_name, 0) + items
+    counters[bytes_name] = counters.get(bytes_name, 0) + size
+
+
+@lru_cache(256)
+def _names_by(kind: str) -> tuple[str, str]:
+    """The names of its two counters: kinds are few."""
+    return f"open:{kind}", f"bytes:{kind}"
 
 
 def recount_kinds(counters: dict[str, int], found: Iterable[tuple[str, int, int]]) -> None:
