@@ -139,18 +139,16 @@ class MemoryStore:
         elif old is None or old.item.revision != item.revision:
             raise Refused(index, Revision(item.id, item.revision), item.id if old else None)
         kid, sealed = rows.seal_parts(self._cipher, item, put.parts)
-        parts: dict[str, bytes | None] = {}
-        if old is not None:
-            parts = {part: data for part, data in old.parts.items() if part not in sealed}
-            parts |= rows.reseal(self._cipher, old.item, kid, parts)
-            sequence = old.item.sequence
-            kid = kid or old.item.kid
-        parts |= sealed
         marks = {mark: self._cipher.mark(mark, value) for mark, value in put.marks.items()}
-        revision = 1 if old is None else old.item.revision + 1
+        revision = 1
+        if old is not None:
+            kept = {part: data for part, data in old.parts.items() if part not in sealed}
+            sealed = kept | rows.reseal(self._cipher, old.item, kid, kept) | sealed
+            sequence, revision = old.item.sequence, old.item.revision + 1
+            kid = kid or old.item.kid
         return Row(
             rows.stamped(item, sequence, revision, kid, marks),
-            {part: data for part, data in parts.items() if data is not None},
+            {part: data for part, data in sealed.items() if data is not None},
         )
 
     # --- rows --------------------------------------------------------------------------------

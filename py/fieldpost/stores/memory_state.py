@@ -60,7 +60,7 @@ class MemoryState:
         )
         self._wake = _times()
         self._due = _times()
-        self._marked = _times()  # key: mark|value, time: created_at
+        self._marked = {mark: _times() for mark in MARKS}  # key: value, time: created_at
         self._lines = {"entity": _times(), "parent": _times()}  # in place of a time: the turn
         self._expiring = _times()  # key: state
 
@@ -162,9 +162,9 @@ class MemoryState:
             if old is not None and was is not None:
                 if was == now and old.created_at == item.created_at:
                     continue
-                _remove(self._marked, f"{mark}|{was}", (old.created_at, old.sequence))
+                _remove(self._marked[mark], was, (old.created_at, old.sequence))
             if now is not None:
-                insort(self._marked[f"{mark}|{now}"], (item.created_at, item.sequence))
+                insort(self._marked[mark][now], (item.created_at, item.sequence))
 
     def _move_times(self, old: Item | None, item: Item) -> None:
         times: tuple[tuple[defaultdict[str, _Times], Callable[[Item], int | None]], ...] = (
@@ -244,7 +244,7 @@ class MemoryState:
         self, mark: str, value: str, since: int = 0, until: int | None = None
     ) -> Iterator[str]:
         """Ids of the rows made from ``since`` to ``until`` that carry ``value``, oldest first."""
-        found = self._marked.get(f"{mark}|{value}", [])
+        found = self._marked[mark].get(value, [])
         end = len(found) if until is None else bisect_left(found, (until + 1, 0))
         recent = [sequence for _, sequence in found[bisect_left(found, (since, 0)) : end]]
         if MARK_ORDER[mark] == "sequence":

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from fieldpost.engine.errors import DecryptionError
 from fieldpost.engine.model import (
@@ -16,7 +17,6 @@ from fieldpost.engine.model import (
     Attachment,
     Capture,
     Item,
-    column_values,
     item_from_values,
 )
 from fieldpost.engine.transitions import CLAIMABLE_STATES, OPEN_STATES, State
@@ -34,6 +34,7 @@ COUNTERS = (
     "bytes",
     "removed",
 )
+_BY_STATE: dict[str, str] = {state: f"state:{state}" for state in State}
 #: The store's revision at which the counters by kind were last in step. A context of a version that
 #: knew none of them raises the revision alone: then they are counted anew, once.
 KINDS_AT = "kinds"
@@ -58,7 +59,7 @@ def stamped(
     item: Item, sequence: int, revision: int, kid: str | None, marks: Mapping[str, str]
 ) -> Item:
     """``item`` with the columns that the store gives it."""
-    values = list(column_values(item))
+    values = list[Any](item)
     values[_SEQUENCE], values[_REVISION], values[_KID] = sequence, revision, kid
     for mark, value in marks.items():
         values[PLACES[mark]] = value
@@ -77,7 +78,7 @@ def wake_at(item: Item) -> int | None:
 class Counted(NamedTuple):
     """What of a row is counted; an `Item` has it too."""
 
-    state: State
+    state: str
     kind: str
     size: int
 
@@ -87,12 +88,17 @@ def count_move(
 ) -> None:
     """Keep ``open``, ``state:*``, ``bytes`` and those by kind in step with one row's move
     (invariant 1). ``old`` None: it is new; ``new`` None: it is removed."""
-    if old is not None and new is not None and old.state is new.state and old.size == new.size:
-        return
+    if old is not None and new is not None and old.size == new.size:
+        if old.state == new.state:
+            return
+        if old.state in OPEN_STATES and new.state in OPEN_STATES:
+            counters[_BY_STATE[old.state]] -= 1
+            counters[_BY_STATE[new.state]] += 1
+            return
     for row, by in ((old, -1), (new, 1)):
         if row is None:
             continue
-        counters[f"state:{row.state}"] += by
+        counters[_BY_STATE[row.state]] += by
         if row.state in OPEN_STATES:
             _count_open(counters, row.kind, by, by * row.size)
     if new is None:
@@ -102,8 +108,15 @@ def count_move(
 def _count_open(counters: dict[str, int], kind: str, items: int, size: int) -> None:
     counters["open"] += items
     counters["bytes"] += size
-    for name, by in ((f"open:{kind}", items), (f"bytes:{kind}", size)):
-        counters[name] = counters.get(name, 0) + by
+    open_name, bytes_name = _names_by(kind)
+    counters[open_name] = counters.get(open_name, 0) + items
+    counters[bytes_name] = counters.get(bytes_name, 0) + size
+
+
+@lru_cache(256)
+def _names_by(kind: str) -> tuple[str, str]:
+    """The names of its two counters: kinds are few."""
+    return f"open:{kind}", f"bytes:{kind}"
 
 
 def recount_kinds(counters: dict[str, int], found: Iterable[tuple[str, int, int]]) -> None:
@@ -135,10 +148,12 @@ def seal_parts(
     cipher: Cipher, item: Item, parts: Mapping[str, bytes | None]
 ) -> tuple[str | None, dict[str, bytes | None]]:
     """(kid used or None, the parts sealed; None stands for a part to remove)."""
-    kid, sealed = None, dict[str, bytes | None]()
+    kid = None
+    sealed: dict[str, bytes | None] = {}
     for part, data in parts.items():
-        sealed[part] = None
-        if data is not None:
+        if data is None:
+            sealed[part] = None
+        else:
             kid, sealed[part] = cipher.seal(item.id, item.kind, part, data)
     return kid, sealed
 

@@ -19,8 +19,9 @@ from fieldpost.ports import Commit, Committed, JournalRecord, Manifest, Page
 from fieldpost.security.cipher import Cipher
 
 from . import rows, sqlite_queries
-from .sqlite_commit import apply, marked, seal_commit
+from .sqlite_commit import CommitWork, marked
 from .sqlite_rows import item_of
+from .sqlite_seen import Seen
 from .sqlite_thread import DatabaseThread, Meta
 
 
@@ -30,6 +31,7 @@ class SqliteStore:
     def __init__(self, thread: DatabaseThread, cipher: Cipher) -> None:
         self._thread = thread
         self._cipher = cipher
+        self._seen = Seen()
 
     @classmethod
     async def open(
@@ -55,32 +57,34 @@ class SqliteStore:
         await self._thread.close()
 
     async def commit(self, commit: Commit) -> Committed:
-        sealed = seal_commit(self._cipher, commit)
-        return await self._thread.write(lambda db, meta: apply(self._cipher, sealed, db, meta))
+        written = await self._thread.write(CommitWork(self._cipher, commit, self._seen))
+        self._seen.add(written.rows)
+        return written.done
 
     # --- rows --------------------------------------------------------------------------------
 
     def _stored(self, found: Sequence[Sequence[Any]], parts: Sequence[str]) -> list[Stored]:
         wanted = [part for part in PARTS if part in parts]
+        open_part, cipher = rows.open_part, self._cipher
         stored: list[Stored] = []
         for row in found:
             item = item_of(row)
-            sealed = zip(wanted, row[len(row) - len(wanted) :], strict=True)
-            opened = {
-                part: rows.open_part(self._cipher, item, part, data)
-                for part, data in sealed
-                if data is not None
-            }
+            opened: dict[str, bytes] = {}
+            for part, data in zip(wanted, row[len(row) - len(wanted) :], strict=True):
+                if data is not None:
+                    opened[part] = open_part(cipher, item, part, data)
             stored.append(Stored(item, opened))
         return stored
 
     async def get(self, ids: Sequence[str], parts: Sequence[str] = ()) -> list[Stored]:
         wanted = list(ids)
         found = await self._thread.read(lambda db: sqlite_queries.get(db, wanted, parts))
+        self._seen.read(found)
         return self._stored(found, parts)
 
     async def ready(self, lane: str, limit: int, parts: Sequence[str] = ()) -> list[Stored]:
         found = await self._thread.read(lambda db: sqlite_queries.ready(db, lane, limit, parts))
+        self._seen.read(found)
         return self._stored(found, parts)
 
     async def ready_keys(

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from fieldpost.engine.model import PARTS, Item
 from fieldpost.engine.transitions import State
@@ -27,11 +25,9 @@ from fieldpost.security.cipher import Cipher
 
 from . import rows, sqlite_rows
 from .sqlite_queries import in_line
-from .sqlite_thread import Meta
-
-#: From this many new rows on, a savepoint is cheaper than a look at each of them.
-_TRUST_FROM = 16
-
+from .sqlite_rows import KID, REVISION, SEQUENCE, Values
+from .sqlite_seen import Seen
+from .sqlite_thread import Distrust, Meta
 
 _DELETE_UNUSED = """
 DELETE FROM blobs WHERE attachment_id = :id
@@ -40,8 +36,7 @@ DELETE FROM blobs WHERE attachment_id = :id
 """
 
 
-@dataclass(frozen=True, slots=True)
-class SealedPut:
+class SealedPut(NamedTuple):
     """A put with its parts sealed and its marks computed."""
 
     put: Put
@@ -50,8 +45,7 @@ class SealedPut:
     marks: dict[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class SealedCommit:
+class SealedCommit(NamedTuple):
     """A commit with everything sealed that needs no look at the database."""
 
     commit: Commit
@@ -65,7 +59,8 @@ def seal_commit(cipher: Cipher, commit: Commit) -> SealedCommit:
     puts = []
     for put in commit.puts:
         marks = {mark: cipher.mark(mark, value) for mark, value in put.marks.items()}
-        puts.append(SealedPut(put, *rows.seal_parts(cipher, put.item, put.parts), marks))
+        kid, parts = rows.seal_parts(cipher, put.item, put.parts)
+        puts.append(SealedPut(put, kid, parts, marks))
     uniques = {
         index: cipher.mark(expected.mark, expected.value)
         for index, expected in enumerate(commit.expect)
@@ -78,24 +73,41 @@ def seal_commit(cipher: Cipher, commit: Commit) -> SealedCommit:
     return SealedCommit(commit, puts, uniques, side)
 
 
-def apply(
-    cipher: Cipher, sealed: SealedCommit, connection: sqlite3.Connection, meta: Meta
-) -> Committed:
-    """The work of one commit, for `DatabaseThread.write`. Raises `Refused`."""
-    inserts = sum(put.put.insert for put in sealed.puts)
-    if inserts < _TRUST_FROM:
-        return _Work(cipher, sealed, connection, meta).run(trusting=False)
-    before = dict(meta)
-    connection.execute("SAVEPOINT puts")
-    try:
-        done = _Work(cipher, sealed, connection, meta).run(trusting=True)
-    except (sqlite3.IntegrityError, Refused):
-        # What was refused may not have been the first thing wrong: look at each this time.
-        connection.execute("ROLLBACK TO puts")
-        meta.update(before)
-        done = _Work(cipher, sealed, connection, meta).run(trusting=False)
-    connection.execute("RELEASE puts")
-    return done
+class Written(NamedTuple):
+    """What a commit did, and the rows it wrote over others, as they stand now."""
+
+    done: Committed
+    rows: dict[str, Values]
+
+
+class CommitWork:
+    """One commit as `Writing` for `DatabaseThread.write`. Raises `Refused`.
+
+    At first it trusts: that a new row is new, and that a row it writes over is still what ``seen``
+    says, when the revision is the one the caller read. The statements themselves find out when
+    that is not so, which saves a look at each row; then it raises `Distrust`, is undone, and looks
+    at each row when called again, so that the refusal names what was first to be wrong.
+    """
+
+    def __init__(self, cipher: Cipher, commit: Commit, seen: Seen) -> None:
+        self._cipher = cipher
+        self._sealed = seal_commit(cipher, commit)
+        found = ((put.item, seen.get(put.item.id)) for put in commit.puts if not put.insert)
+        self._trusted: dict[str, Values] = {
+            item.id: row for item, row in found if row and row[REVISION] == item.revision
+        }
+        self._new = {put.item.id for put in commit.puts if put.insert}
+        self._trusting = bool(self._trusted or self._new)
+
+    def __call__(self, connection: sqlite3.Connection, meta: Meta) -> Written:
+        if not self._trusting:
+            return _Work(self._cipher, self._sealed, connection, meta).run({}, set())
+        try:
+            work = _Work(self._cipher, self._sealed, connection, meta)
+            return work.run(self._trusted, self._new)
+        except (sqlite3.IntegrityError, Refused) as error:
+            self._trusting = False
+            raise Distrust from error
 
 
 class _Work:
@@ -108,29 +120,30 @@ class _Work:
         self._sealed = sealed
         self._db = connection
         self._meta = meta
-        self._known: dict[str, sqlite_rows.Before] = {}
-        self._written: dict[str, list[Any]] = {}  # id -> values written by this commit
-        self._inserts: list[list[Any]] = []
+        self._known: dict[str, Values] = {}
+        self._written: dict[str, Values] = {}  # id -> values written by this commit
         self._adopting: set[str] = set()  # new rows that are made of a capture
-        self._updates: dict[str, list[list[Any]]] = {}
+        self._statements: dict[str, list[Sequence[Any]]] = {}
+        self._over: dict[str, Values] = {}  # of those, rows that were there before
 
-    def run(self, *, trusting: bool) -> Committed:
+    def run(self, trusted: dict[str, Values], new: set[str]) -> Written:
         """Raises `Refused` before anything is written, or between puts: then all is undone.
 
-        ``trusting``: whether new rows are new is left to the table to find out, which saves a look
-        at each; it raises `sqlite3.IntegrityError` when one is not, and all has to be done again.
+        ``trusted``: rows taken to be as they are given; ``new``: ids taken to be new.
         """
         commit = self._sealed.commit
         ids = {e.id for e in commit.expect if isinstance(e, Absent | Revision)}
-        ids |= {put.item.id for put in commit.puts if not put.insert} | set(commit.drop)
-        inserts = {put.item.id for put in commit.puts if put.insert}
-        ids = ids - inserts if trusting else ids | inserts
-        self._known = sqlite_rows.load_before(self._db, tuple(ids))
+        ids.update(put.item.id for put in commit.puts)
+        ids.update(commit.drop)
+        ids -= new
+        ids.difference_update(trusted)
+        self._known = sqlite_rows.load_rows(self._db, tuple(ids)) | trusted
         for index, expected in enumerate(commit.expect):
             self._demand(index, expected)
-        self._adopting = inserts & set(commit.adopt)
+        if commit.adopt:
+            self._adopting = {put.item.id for put in commit.puts if put.insert} & set(commit.adopt)
         puts = enumerate(self._sealed.puts, len(commit.expect))
-        written = tuple(self._put(index, sealed) for index, sealed in puts)
+        written = tuple([self._put(index, sealed) for index, sealed in puts])
         self._flush()
         for id_ in commit.drop:
             self._remove(id_)
@@ -143,7 +156,7 @@ class _Work:
             self._append(commit.journal)
         self._meta["revision"] += 1
         self._meta[rows.KINDS_AT] = self._meta["revision"]
-        return Committed(self._meta["revision"], written)
+        return Written(Committed(self._meta["revision"], written), self._over)
 
     # --- preconditions -----------------------------------------------------------------------
 
@@ -156,7 +169,7 @@ class _Work:
                 raise Refused(index, expected, expected.id)
         elif isinstance(expected, Revision):
             old = self._known.get(expected.id)
-            if old is None or old.revision != expected.revision:
+            if old is None or old[REVISION] != expected.revision:
                 raise Refused(index, expected, expected.id if old else None)
         elif isinstance(expected, Line):
             if in_line(self._db, expected.line, expected.key, expected.size) != expected.ids:
@@ -176,61 +189,54 @@ class _Work:
             self._demand_capture(index, item.id)
             if old is not None:
                 raise Refused(index, Absent(item.id), item.id)
-            stored, values = self._insert(sealed)
+            self._meta["sequence"] += 1
+            stored = rows.stamped(item, self._meta["sequence"], 1, sealed.kid, sealed.marks)
+            values = sqlite_rows.values_of(stored)
+            sql, new = sqlite_rows.insert_of(values, sealed.parts)
+            rows.count_move(self._meta, None, stored)
         else:
-            if old is None or old.revision != item.revision:
+            if old is None or old[REVISION] != item.revision:
                 raise Refused(index, Revision(item.id, item.revision), item.id if old else None)
-            stored, values = self._update(sealed, old)
-        rows.count_move(self._meta, None if old is None else old.counted, stored)
-        if item.attachments or (old is not None and old.attachments):
-            self._attach(item, None if old is None else old.attachments)
-        was = () if old is None else old.waits_for
+            kid, parts = sealed.kid, sealed.parts
+            if kid is not None and old[KID] is not None and kid != old[KID]:
+                parts = self._resealed(old, kid, parts)
+            revision = item.revision + 1
+            stored = rows.stamped(item, old[SEQUENCE], revision, kid or old[KID], sealed.marks)
+            values = self._over[item.id] = sqlite_rows.values_of(stored)
+            sql, new = sqlite_rows.update_of(old, values, parts)
+            rows.count_move(self._meta, sqlite_rows.counted(old), stored)
+        self._statements.setdefault(sql, []).append(new)
+        self._written[item.id] = values
+        if item.attachments or (old is not None and sqlite_rows.attached(old)):
+            self._attach(item, old)
         now = item.parents if stored.state is State.BLOCKED else ()
+        was = () if old is None else sqlite_rows.waits_for(old)
         if was != now:
             self._wait(stored.sequence, was, now)
-        self._written[item.id] = values
         return stored
 
-    def _before(self, id_: str) -> sqlite_rows.Before | None:
+    def _before(self, id_: str) -> Values | None:
         """The row as it is now. A second put of the same row finds the first one written."""
         values = self._written.pop(id_, None)
         if values is None:
             return self._known.get(id_)
         self._flush()
-        return sqlite_rows.before_of(values)
-
-    def _insert(self, sealed: SealedPut) -> tuple[Item, list[Any]]:
-        self._meta["sequence"] += 1
-        sequence = self._meta["sequence"]
-        stored = rows.stamped(sealed.put.item, sequence, 1, sealed.kid, sealed.marks)
-        values = sqlite_rows.values_of(stored)
-        self._inserts.append(sqlite_rows.insert_values(values, sealed.parts))
-        return stored, values
-
-    def _update(self, sealed: SealedPut, old: sqlite_rows.Before) -> tuple[Item, list[Any]]:
-        item, kid, parts = sealed.put.item, sealed.kid, sealed.parts
-        if kid is not None and old.kid is not None and kid != old.kid:
-            parts = self._resealed(old, kid, parts)
-        stored = rows.stamped(item, old.sequence, old.revision + 1, kid or old.kid, sealed.marks)
-        values = sqlite_rows.values_of(stored)
-        sql, new = sqlite_rows.update_of(old, values, parts)
-        self._updates.setdefault(sql, []).append(new)
-        return stored, values
+        return values
 
     def _resealed(
-        self, old: sqlite_rows.Before, kid: str, parts: dict[str, bytes | None]
+        self, old: Values, kid: str, parts: dict[str, bytes | None]
     ) -> dict[str, bytes | None]:
         """``parts`` and, under the same key, those that the put leaves as they are."""
         sql = f"SELECT {sqlite_rows.SELECT_ROW} FROM items WHERE sequence = ?"  # noqa: S608
-        row = self._db.execute(sql, (old.sequence,)).fetchone()
+        row = self._db.execute(sql, (old[SEQUENCE],)).fetchone()
         kept = dict(zip(PARTS, row[-len(PARTS) :], strict=True))
         kept = {part: data for part, data in kept.items() if part not in parts}
         return rows.reseal(self._cipher, sqlite_rows.item_of(row), kid, kept) | parts
 
-    def _attach(self, item: Item, was: str | None) -> None:
+    def _attach(self, item: Item, before: Values | None) -> None:
         """Keep the way from an attachment to its rows (orphans) in step."""
         id_ = item.id
-        old = {a["id"] for a in json.loads(was or "[]")}
+        old = set() if before is None else set(sqlite_rows.attached(before))
         new = set(rows.attachment_ids(item.attachments))
         self._db.executemany(
             "DELETE FROM attached WHERE attachment_id = ? AND item_id = ?",
@@ -254,22 +260,26 @@ class _Work:
         old = self._known.get(id_)
         if old is None:
             return
-        self._db.execute("DELETE FROM items WHERE sequence = ?", (old.sequence,))
-        rows.count_move(self._meta, old.counted, None)
-        for attachment in json.loads(old.attachments or "[]"):
+        self._db.execute("DELETE FROM items WHERE sequence = ?", (old[SEQUENCE],))
+        rows.count_move(self._meta, sqlite_rows.counted(old), None)
+        for attachment_id in sqlite_rows.attached(old):
             self._db.execute(
                 "DELETE FROM attached WHERE attachment_id = ? AND item_id = ?",
-                (attachment["id"], id_),
+                (attachment_id, id_),
             )
-            self._db.execute(_DELETE_UNUSED, {"id": attachment["id"]})
+            self._db.execute(_DELETE_UNUSED, {"id": attachment_id})
 
     def _flush(self) -> None:
-        """Write the puts gathered so far: one call for all rows of the same form."""
-        if self._inserts:
-            self._db.executemany(sqlite_rows.INSERT, self._inserts)
-        for sql, values in self._updates.items():
-            self._db.executemany(sql, values)
-        self._inserts, self._updates = [], {}
+        """Write the puts gathered so far: one call for all rows of the same form.
+
+        Raises `sqlite3.IntegrityError` for a row that is not new or not what it was taken for.
+        """
+        written = sum(
+            self._db.executemany(sql, values).rowcount for sql, values in self._statements.items()
+        )
+        if written != sum(map(len, self._statements.values())):
+            raise sqlite3.IntegrityError("a row has changed")
+        self._statements = {}
 
     # --- the small tables --------------------------------------------------------------------
 

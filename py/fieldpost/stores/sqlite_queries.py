@@ -28,8 +28,8 @@ def get(db: sqlite3.Connection, ids: Sequence[str], parts: Sequence[str]) -> lis
     found: dict[str, _Row] = {}
     for chunk in chunks(ids):
         where = f"id IN ({marks_of(len(chunk))})"
-        sql = f"SELECT id, {_columns(parts)} FROM items WHERE {where}"  # noqa: S608 - own names
-        found.update((row[0], row[1:]) for row in db.execute(sql, chunk))
+        sql = f"SELECT {_columns(parts)} FROM items WHERE {where}"  # noqa: S608 - own names
+        found.update((row[0], row) for row in db.execute(sql, chunk))
     return [found[id_] for id_ in ids if id_ in found]
 
 

@@ -1,15 +1,17 @@
-"""Rows of the table ``items`` to and from `Item`."""
+"""Rows of the table ``items`` to and from `Item`, and the statements that write them."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from functools import lru_cache
+from itertools import compress, repeat
+from operator import is_not, ne
 from typing import Any, TypeVar
 
 from fieldpost.engine.errors import InvalidItem
-from fieldpost.engine.model import COLUMNS, PARTS, Attachment, Item, column_values, item_from_values
+from fieldpost.engine.model import COLUMNS, PARTS, PLACES, Attachment, Item, item_from_values
 from fieldpost.engine.ordering import turn
 from fieldpost.engine.transitions import State
 
@@ -20,96 +22,45 @@ _T = TypeVar("_T")
 #: Ids in one statement; SQLite takes 32,766 variables, older builds 999.
 CHUNK = 500
 
-_STATE, _READY = COLUMNS.index("state"), COLUMNS.index("ready")
-_ATTACHMENTS, _PARENTS = COLUMNS.index("attachments"), COLUMNS.index("parents")
+#: The clear columns of the table: those of an item, and those that follow from them.
+NAMES = (*COLUMNS, "rank", "wake", "line")
+_WIDTH = len(COLUMNS)
+#: The values of `NAMES` as SQLite keeps them, in order.
+Values = Sequence[Any]
 
-#: Columns in an index: written only where they change, the rest with every update.
-INDEXED = (
-    "lane",
-    "state",
-    "created_at",
-    "due_at",
-    "entity",
-    "fingerprint",
-    "natural_key",
-    "rank",
-    "wake",
-    "line",
-    "expires_at",
-    "step",
-    "parents",
-)
-_PLAIN = tuple(c for c in COLUMNS if c not in INDEXED and c not in ("id", "sequence"))
-_NAMES = (*COLUMNS, "rank", "wake", "line")
-_PLACES = {name: place for place, name in enumerate(_NAMES)}
-_PLAIN_PLACES = tuple(_PLACES[name] for name in _PLAIN)
-_INDEXED_PLACES = tuple(_PLACES[name] for name in INDEXED)
+_STATE, _READY, _KIND, _SIZE = (PLACES[name] for name in ("state", "ready", "kind", "size"))
+_ATTACHMENTS, _PARENTS = PLACES["attachments"], PLACES["parents"]
+SEQUENCE, REVISION, KID = (PLACES[name] for name in ("sequence", "revision", "kid"))
+_STATES = {str(state): state for state in State}
+_TEXTS = {state: text for text, state in _STATES.items()}
 
-#: The fields of `Before` that are columns, in order.
-_BEFORE = ("sequence", "revision", "kid", "attachments", "kind", "size")
-
-SELECT_COLUMNS = ", ".join(COLUMNS)
-SELECT_ROW = ", ".join((*COLUMNS, *PARTS))
-#: What a commit must know of a row it writes over: the fields of `Before`.
-SELECT_BEFORE = ", ".join(("id", *_BEFORE, *INDEXED))
-INSERT = (
-    f"INSERT INTO items ({', '.join((*_NAMES, *PARTS))}) "  # noqa: S608 - names of ours only
-    f"VALUES ({', '.join('?' * (len(_NAMES) + len(PARTS)))})"
-)
+SELECT_COLUMNS = ", ".join(NAMES)
+SELECT_ROW = ", ".join((*NAMES, *PARTS))
 
 
-@dataclass(frozen=True, slots=True)
-class Before:
-    """What a commit must know of a row it writes over."""
-
-    sequence: int
-    revision: int
-    kid: str | None
-    attachments: str | None
-    kind: str
-    size: int
-    indexed: tuple[Any, ...]  # the values of `INDEXED`
-
-    @property
-    def state(self) -> State:
-        return State(self.indexed[_STATE_INDEXED])
-
-    @property
-    def counted(self) -> Counted:
-        return Counted(self.state, self.kind, self.size)
-
-    @property
-    def waits_for(self) -> tuple[str, ...]:
-        """The parents that it is in line for."""
-        return waits_for(self.state, self.indexed[_PARENTS_INDEXED])
+def counted(values: Values) -> Counted:
+    return Counted(values[_STATE], values[_KIND], values[_SIZE])
 
 
-_STATE_INDEXED, _PARENTS_INDEXED = INDEXED.index("state"), INDEXED.index("parents")
+def waits_for(values: Values) -> tuple[str, ...]:
+    """The parents that the row is in line for."""
+    parents = values[_PARENTS]
+    return tuple(json.loads(parents)) if parents and values[_STATE] == State.BLOCKED else ()
 
 
-def waits_for(state: State, parents: str | None) -> tuple[str, ...]:
-    return tuple(json.loads(parents)) if parents and state is State.BLOCKED else ()
+def attached(values: Values) -> list[str]:
+    """The ids of the row's attachments."""
+    text = values[_ATTACHMENTS]
+    return [a["id"] for a in json.loads(text)] if text else []
 
 
-def before_of(values: Sequence[Any]) -> Before:
-    """What a later put of the same commit must know of a row with these `values_of`."""
-    return _before(
-        [values[_PLACES[name]] for name in _BEFORE], [values[place] for place in _INDEXED_PLACES]
-    )
-
-
-def _before(plain: Sequence[Any], indexed: Sequence[Any]) -> Before:
-    sequence, revision, kid, attachments, kind, size = plain
-    return Before(sequence, revision, kid, attachments, kind, size, tuple(indexed))
-
-
-def load_before(connection: sqlite3.Connection, ids: Sequence[str]) -> dict[str, Before]:
+def load_rows(connection: sqlite3.Connection, ids: Sequence[str]) -> dict[str, Values]:
     """The rows that exist, by id."""
-    found: dict[str, Before] = {}
+    found: dict[str, Values] = {}
     for chunk in chunks(ids):
-        sql = f"SELECT {SELECT_BEFORE} FROM items WHERE id IN ({marks_of(len(chunk))})"  # noqa: S608
-        for id_, *row in connection.execute(sql, chunk):
-            found[id_] = _before(row[: len(_BEFORE)], row[len(_BEFORE) :])
+        where = f"id IN ({marks_of(len(chunk))})"
+        for row in connection.execute(f"SELECT {SELECT_COLUMNS} FROM items WHERE {where}", chunk):  # noqa: S608 - own names
+            found[row[0]] = row
     return found
 
 
@@ -128,56 +79,81 @@ def item_of(row: Sequence[Any]) -> Item:
 
     Raises `InvalidItem` for one this version does not understand (invariant 9).
     """
-    values = list(row[: len(COLUMNS)])
+    values = list(row[:_WIDTH])
     try:
-        values[_STATE] = State(values[_STATE])
+        values[_STATE] = _STATES[values[_STATE]]
         values[_READY] = bool(values[_READY])
         text = values[_ATTACHMENTS]
         values[_ATTACHMENTS] = tuple(Attachment(**a) for a in json.loads(text)) if text else ()
         values[_PARENTS] = tuple(json.loads(values[_PARENTS])) if values[_PARENTS] else ()
-    except (TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise InvalidItem("A stored row is not understood by this version.") from error
     return item_from_values(values)
 
 
-def values_of(item: Item) -> list[Any]:
-    """The values of `COLUMNS`, ``rank``, ``wake`` and ``line`` as SQLite keeps them."""
-    values = [*column_values(item), item.level if item.ready else None, wake_at(item), turn(item)]
+def values_of(item: Item) -> Values:
+    """What SQLite keeps of an item."""
+    values = [*item, item.level if item.ready else None, wake_at(item), turn(item)]
+    values[_STATE] = _TEXTS[item.state]
+    values[_READY] = 1 if item.ready else 0
     values[_PARENTS] = json.dumps(item.parents) if item.parents else None
-    values[_STATE] = str(item.state)
-    values[_ATTACHMENTS] = _attachments_text(item.attachments)
+    values[_ATTACHMENTS] = _attachments_text(item.attachments) if item.attachments else None
     return values
 
 
-def _attachments_text(attachments: Iterable[Attachment]) -> str | None:
+def _attachments_text(attachments: Iterable[Attachment]) -> str:
     listed = [
         {"id": a.id, "size": a.size, "parts": a.parts, "acked": a.acked, "error": a.error}
         for a in attachments
     ]
-    return json.dumps(listed, separators=(",", ":")) if listed else None
+    return json.dumps(listed, separators=(",", ":"))
 
 
-def insert_values(values: Sequence[Any], parts: Mapping[str, bytes | None]) -> list[Any]:
-    """The values for `INSERT`."""
-    return [*values, *map(parts.get, PARTS)]
+# --- statements -----------------------------------------------------------------------------------
+# Each writes no more columns than it must. SQLite rewrites an index whenever one of its columns is
+# set, changed or not; and the sqlite3 module takes longer over a None, a bool or a bytes than over
+# the rest of a column, since it looks for an adapter first: so NULL stands in the statement where
+# it can, and bytes go as what has no adapter. The forms are few, some for each thing that happens
+# to a row, and each is made once.
+
+_ALL = (*NAMES, *PARTS)
+#: Forms kept; the module keeps as many of the statements compiled.
+_FORMS = 128
+
+
+def insert_of(values: Values, parts: Mapping[str, bytes | None]) -> tuple[str, Sequence[Any]]:
+    """(statement, its values) for a new row."""
+    row = [*values, *_bound(map(parts.get, PARTS))]
+    form = tuple(map(is_not, row, repeat(None)))
+    return _insert(form), list(compress(row, form))
+
+
+def _bound(parts: Iterable[bytes | None]) -> list[bytearray | None]:
+    return [None if part is None else bytearray(part) for part in parts]
+
+
+@lru_cache(_FORMS)
+def _insert(form: tuple[bool, ...]) -> str:
+    names = list(compress(_ALL, form))
+    return f"INSERT INTO items ({', '.join(names)}) VALUES ({marks_of(len(names))})"  # noqa: S608
 
 
 def update_of(
-    old: Before, values: Sequence[Any], parts: Mapping[str, bytes | None]
-) -> tuple[str, list[Any]]:
-    """(statement, values) that write ``values`` over the row ``old``.
-
-    SQLite rewrites an index whenever a statement sets one of its columns, changed or not.
-    """
-    changed = [
-        place
-        for place, value in zip(_INDEXED_PLACES, old.indexed, strict=True)
-        if values[place] != value
-    ]
-    names = [*(_NAMES[place] for place in changed), *parts]
-    more = "".join(f", {name} = ?" for name in names)
-    new = [*(values[place] for place in _PLAIN_PLACES), *(values[place] for place in changed)]
-    return _UPDATE.format(more), [*new, *parts.values(), old.sequence]
+    old: Values, values: Values, parts: Mapping[str, bytes | None]
+) -> tuple[str, Sequence[Any]]:
+    """(statement, its values) that write ``values`` over the row ``old``, if that is still what is
+    there: a row's number and revision say everything of it."""
+    form = tuple(map(ne, old, values))  # never none of them: the revision has risen
+    new = [*compress(values, form), *_bound(parts.values())]
+    filled = tuple(map(is_not, new, repeat(None)))
+    sql = _update(form, tuple(parts), filled)
+    return sql, [*compress(new, filled), old[SEQUENCE], old[REVISION]]
 
 
-_UPDATE = f"UPDATE items SET {', '.join(f'{n} = ?' for n in _PLAIN)}{{}} WHERE sequence = ?"  # noqa: S608
+@lru_cache(_FORMS)
+def _update(form: tuple[bool, ...], parts: tuple[str, ...], filled: tuple[bool, ...]) -> str:
+    names = (*compress(NAMES, form), *parts)
+    new = ", ".join(
+        f"{name} = {'?' if given else 'NULL'}" for name, given in zip(names, filled, strict=True)
+    )
+    return f"UPDATE items SET {new} WHERE sequence = ? AND revision = ?"  # noqa: S608 - own names

@@ -124,6 +124,19 @@ def connect(
     return connection
 
 
+def connect_reading(path: Path) -> sqlite3.Connection:
+    """A connection that only reads, and waits for nobody, to the store that is in ``path``.
+
+    It may be used in another thread than this one. Raises `DatabaseError`.
+    """
+    try:
+        connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+        connection.execute("PRAGMA query_only = ON")
+    except sqlite3.Error as error:
+        raise storage_error(error) from error
+    return connection
+
+
 def check_schema(meta: dict[str, int]) -> None:
     """Invariant 9: what a newer version wrote is not touched. Checked in every transaction too."""
     if meta["schema"] > SCHEMA:
