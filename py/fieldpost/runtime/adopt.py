@@ -12,7 +12,7 @@ from fieldpost.engine.duplicates import NO_WINDOW, Duplicates
 from fieldpost.engine.errors import DuplicateItem, InvalidItem, QueueFull, StorageFull
 from fieldpost.engine.kinds import Kinds, lookup
 from fieldpost.engine.limits import ATTACHMENTS_PER_ITEM_MAX, LIMITS, PAYLOAD_BYTES_MAX, Limits
-from fieldpost.engine.model import Attachment, Capture, Item
+from fieldpost.engine.model import Attachment, Capture, Item, new_item
 from fieldpost.engine.record import Head, dump
 from fieldpost.engine.transitions import State
 from fieldpost.ports import Below, Clock, Entropy, Precondition, Put, Refused, Store, Unique
@@ -72,14 +72,14 @@ class Intake:
         if len(body) > PAYLOAD_BYTES_MAX:
             limit = f"has {len(body)} bytes; at most {PAYLOAD_BYTES_MAX} are allowed"
             raise InvalidItem(fields={"payload": limit})
-        attachments = _attachments(data.get("attachments", ()))
+        attachments = _attachments(given) if (given := data.get("attachments")) else ()
         now = self._clock.now()
         priority = data.get("priority")
         not_before = data.get("not_before")
         waits = isinstance(not_before, int) and not_before > now
         item_id = id or self._entropy.uuid7(now)
         relations = related(data, item_id)
-        item = Item(
+        item = new_item(
             id=item_id,
             kind=kind,
             operation=str(data.get("operation", "create")),
