@@ -57,4 +57,4 @@ def together(loop: asyncio.AbstractEventLoop) -> None:
     (asyncio's own)."""
     made = type(loop).__module__.startswith("pyodide")
     if made and not isinstance(getattr(loop.call_soon, "__self__", None), Turns):
-        loop.call_soon = Turns(loop).call_soon  # type: ignore[method-assign]
+        loop.call_soon = Turns(loop).call_soon  # type: ignore[assignment,method-assign]
