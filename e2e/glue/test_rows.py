@@ -12,9 +12,10 @@ from .test_commit import run
 OLD = """
 const old = async (n, more = {}) => {
   await device.counts();
+  const { kid } = (await stored("t", "keys")).find(({ purpose }) => purpose === "data");
   const db = await wanted(indexedDB.open("t"));
   const tx = db.transaction(["items"], "readwrite");
-  await wanted(tx.objectStore("items").put({ ...row(n), sequence: n, revision: 1, ...more }));
+  await wanted(tx.objectStore("items").put({ ...row(n), sequence: n, revision: 1, kid, ...more }));
   db.close();
 };
 const texts = (frame) => {

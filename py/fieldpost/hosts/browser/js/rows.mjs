@@ -72,7 +72,7 @@ export const fromAll = (stored) => stored.map(fromStored);
  * good, and "yes" only costs a second look.
  */
 export function oldRows(ctx) {
-  const texts = IDBKeyRange.bound("", new ArrayBuffer(0), false, true); // bytes sort behind all texts
+  const texts = IDBKeyRange.bound("0", "g"); // what a UUID begins with
   ctx.oldRows ??= ctx.database.run(["items"], "readonly", async (tx) => await tx.objectStore("items").getKey(texts) !== undefined)
     .catch((error) => {
       ctx.oldRows = undefined;
