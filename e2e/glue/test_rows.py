@@ -18,6 +18,10 @@ const old = async (n, more = {}) => {
   await wanted(tx.objectStore("items").put({ ...row(n), sequence: n, revision: 1, kid, ...more }));
   db.close();
 };
+const upgraded = async () => {
+  await device.close();
+  return fieldpostGlue.open("t");
+};
 const texts = (frame) => {
   const { value, bytes } = unframed(frame);
   return value.rows.map(({ id, revision, parts }) => [id, revision, Object.fromEntries(
@@ -73,14 +77,15 @@ def test_a_row_of_before_is_the_same_row(page: Page) -> None:
         + """
         await old(1);
         await old(2);
-        await committed(device, { puts: [{ row: row(3), insert: true }] });
-        const again = await committed(device, { puts: [{ row: row(4), insert: true }, { row: row(1), insert: true }] });
-        const absent = await committed(device, { expect: [{ t: "absent", id: id(2) }] });
-        const changed = await committed(device, { puts: [{ row: row(1, { revision: 1 }), head: "new" }] });
-        const captured = JSON.parse(await device.capture(JSON.stringify({ id: id(2), at: 1, data: {} })));
-        const found = texts(await device.get(ask([id(1), id(2), id(3)], ["head"])));
+        const now = await upgraded();
+        await committed(now, { puts: [{ row: row(3), insert: true }] });
+        const again = await committed(now, { puts: [{ row: row(4), insert: true }, { row: row(1), insert: true }] });
+        const absent = await committed(now, { expect: [{ t: "absent", id: id(2) }] });
+        const changed = await committed(now, { puts: [{ row: row(1, { revision: 1 }), head: "new" }] });
+        const captured = JSON.parse(await now.capture(JSON.stringify({ id: id(2), at: 1, data: {} })));
+        const found = texts(await now.get(ask([id(1), id(2), id(3)], ["head"])));
         const raw = await stored("t", "items");
-        await committed(device, { drop: [id(1), id(3)] });
+        await committed(now, { drop: [id(1), id(3)] });
         const inbox = await stored("t", "inbox");
         return [again, absent, changed.rows.length, found, raw.length, inbox.length, (await storedRows("t")).map((r) => r.id)];
         """,
@@ -105,12 +110,13 @@ def test_equal_content_is_met_in_rows_of_before(page: Page) -> None:
         + """
         const [fingerprint] = JSON.parse(await device.marks(JSON.stringify({ mark: "fingerprint", values: ["same"] })));
         await old(1, { fingerprint });
+        const now = await upgraded();
         const unique = (since) => ({ t: "unique", mark: "fingerprint", value: "same", since, until: null });
         const insert = (n) => ({ row: row(n), insert: true, marks: { fingerprint: "same" } });
-        const met = await committed(device, { expect: [unique(0)], puts: [insert(2)] });
-        const later = await committed(device, { expect: [unique(1002)], puts: [insert(3)] });
-        const next = await committed(device, { expect: [unique(1002)], puts: [insert(4)] });
-        const all = JSON.parse(await device.find(JSON.stringify({ mark: "fingerprint", value: "same", limit: 9 })));
+        const met = await committed(now, { expect: [unique(0)], puts: [insert(2)] });
+        const later = await committed(now, { expect: [unique(1002)], puts: [insert(3)] });
+        const next = await committed(now, { expect: [unique(1002)], puts: [insert(4)] });
+        const all = JSON.parse(await now.find(JSON.stringify({ mark: "fingerprint", value: "same", limit: 9 })));
         return [met, later.rows.length, later.rows[0][3][0][1] === fingerprint, next, all];
         """,
     )

@@ -4,7 +4,7 @@ import { raiseRevision, readCounters, writeCounters } from "./counters.mjs";
 import { seal, unseal } from "./envelope.mjs";
 import { text, utf8 } from "./frame.mjs";
 import { demandRoom } from "./room.mjs";
-import { isItem, oldRows } from "./rows.mjs";
+import { isItem } from "./rows.mjs";
 
 const attachmentIds = (list) => (list ?? []).map((a) => a.id ?? a);
 const draftWhere = (form) => ({ id: form, kind: "draft", part: "body" });
@@ -24,11 +24,10 @@ export async function capture(ctx, json) {
   const kind = typeof value.kind === "string" ? value.kind : undefined;
   const record = { id, at, kid, data: sealed, attachment_ids: attachmentIds(value.attachments), ...(kind && { kind }) };
   const size = body.length + (value.attachments ?? []).reduce((sum, file) => sum + (file.size ?? 0), 0);
-  const old = await oldRows(ctx);
   const revision = await ctx.database.run(["inbox", "items", "meta", "drafts"], "readwrite", async (tx) => {
     const inbox = tx.objectStore("inbox");
     const [counters, waiting, item] = await Promise.all(
-      [readCounters(tx), inbox.index("id").getKey(id), isItem(tx.objectStore("items"), id, old)]);
+      [readCounters(tx), inbox.index("id").getKey(id), isItem(tx.objectStore("items"), id, ctx.old)]);
     if (waiting !== undefined || item) return counters.revision;
     await demandRoom(tx, counters, kind, size);
     counters.inbox += 1;

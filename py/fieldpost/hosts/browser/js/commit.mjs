@@ -8,7 +8,7 @@ import { markBytes, seal } from "./envelope.mjs";
 import { GlueError, Refusal } from "./errors.mjs";
 import { base64url, Frame, utf8 } from "./frame.mjs";
 import { idsInLine, lineOf, waitsOf } from "./lines.mjs";
-import { BOTH, fromAll, idOf, joined, keepParts, keyOf, markKeys, oldRows, rowOf, toStored } from "./rows.mjs";
+import { BOTH, fromAll, idOf, joined, keepParts, keyOf, markKeys, rowOf, toStored } from "./rows.mjs";
 
 /** Rows sealed at a time: enough to keep the browser's crypto threads busy, few enough to hold. */
 const SEAL_ROWS = 2048;
@@ -271,11 +271,10 @@ export async function commit(ctx, json, bytes) {
   const change = { drop: [], ...JSON.parse(json) };
   await prepare(ctx.ring, change, bytes);
   const inserts = new Set(change.puts.filter((put) => put.insert).map((put) => put.row.id));
-  const old = await oldRows(ctx);
   let doubled = null;
   try {
     const revision = await ctx.database.run(storesFor(change), "readwrite", async (tx) => {
-      const read = await readAll(tx, change, inserts, old);
+      const read = await readAll(tx, change, inserts, ctx.old);
       judge(change, read);
       const adding = writeAll(tx, change, read);
       unwrap(tx).addEventListener("error", (event) => {

@@ -11,6 +11,7 @@ import { openRing } from "./keys.mjs";
 import * as queries from "./queries.mjs";
 import { rescueIn, rescueOut } from "./rescue.mjs";
 import { keepLimits } from "./room.mjs";
+import { hasOldRows } from "./rows.mjs";
 import { persist, uuid7 } from "./system.mjs";
 import { Tabs } from "./tabs.mjs";
 
@@ -36,7 +37,7 @@ async function openDevice(name, openMs) {
       "The page was not opened over a secure connection, so the browser offers no encryption.");
   }
   const database = new Database(name, { openMs, onGone: () => devices.delete(name) });
-  const ctx = { name, database, ring: await openRing(database) };
+  const ctx = { name, database, ring: await openRing(database), old: await hasOldRows(database) };
   const tabs = new Tabs(name);
   const device = {
     name, persist,

@@ -5,7 +5,7 @@ import { mark, unseal } from "./envelope.mjs";
 import { Frame, text } from "./frame.mjs";
 import { rangeOf, rowsMarked, sideWhere } from "./commit.mjs";
 import { rowsInLine } from "./lines.mjs";
-import { BOTH, fromAll, fromStored, idOf, oldRows, PARTS, partsOf, rowOf } from "./rows.mjs";
+import { BOTH, fromAll, fromStored, idOf, PARTS, partsOf, rowOf } from "./rows.mjs";
 
 /** Levels of the ready index: ten priorities, texts before files (`Item.level`). */
 const LEVELS = 20;
@@ -29,8 +29,7 @@ async function rowsFrame(ctx, rows, parts = [], more = {}) {
 
 export async function get(ctx, json) {
   const { ids, parts } = JSON.parse(json);
-  const old = await oldRows(ctx);
-  const rows = await readItems(ctx, (items) => Promise.all(ids.map((id) => rowOf(items, id, old))));
+  const rows = await readItems(ctx, (items) => Promise.all(ids.map((id) => rowOf(items, id, ctx.old))));
   return rowsFrame(ctx, rows.filter(Boolean), parts);
 }
 
@@ -146,8 +145,8 @@ export async function page(ctx, json) {
 
 export async function find(ctx, json) {
   const { mark: name, value, limit } = JSON.parse(json);
-  const [hmac, old] = await Promise.all([mark(ctx.ring, name, value), oldRows(ctx)]);
-  const rows = await readItems(ctx, (items) => rowsMarked(items, name, hmac, old, limit));
+  const hmac = await mark(ctx.ring, name, value);
+  const rows = await readItems(ctx, (items) => rowsMarked(items, name, hmac, ctx.old, limit));
   return JSON.stringify(rows.map((row) => row.id));
 }
 

@@ -67,18 +67,11 @@ export function fromStored(stored) {
 
 export const fromAll = (stored) => stored.map(fromStored);
 
-/**
- * Whether rows of before version 3 may be there. Nobody writes another one: the answer "no" holds for
- * good, and "yes" only costs a second look.
- */
-export function oldRows(ctx) {
+/** Whether rows of before version 3 may be there, asked once for a device (`ctx.old`). Nobody writes
+ *  another one: "no" holds for good, and "yes" only costs a second look. */
+export async function hasOldRows(database) {
   const texts = IDBKeyRange.bound("0", "g"); // what a UUID begins with
-  ctx.oldRows ??= ctx.database.run(["items"], "readonly", async (tx) => await tx.objectStore("items").getKey(texts) !== undefined)
-    .catch((error) => {
-      ctx.oldRows = undefined;
-      throw error;
-    });
-  return ctx.oldRows;
+  return await database.run(["items"], "readonly", (tx) => tx.objectStore("items").getKey(texts)) !== undefined;
 }
 
 /** The row of this id, or undefined. */
