@@ -11,7 +11,7 @@ from playwright.sync_api import Page
 from .rows import Row, milliseconds, paired, percentile, rate
 from .world import call
 
-_PLAIN = "plain JS: objects in clear, same 7 indexes, same records (item, journal line, counters)"
+_PLAIN = "plain JS: objects in clear, same 10 indexes, same records (item, journal line, counters)"
 _OURS = "Fieldpost: AES-256-GCM, HMAC marks, hash-chained journal, from Python in Pyodide"
 _STRICT = "strict durability everywhere"
 

@@ -59,7 +59,7 @@ def test_text_is_compressed_before_it_is_sealed(page: Page) -> None:
         """
         const size = async (n, text) => {
           await committed(device, { puts: [{ row: row(n), insert: true, head: text }] });
-          return (await stored("t", "items")).find((r) => r.id === id(n)).head.length;
+          return (await storedRows("t")).find((r) => r.id === id(n)).head.length;
         };
         return [await size(1, "leak ".repeat(1000)), await size(2, "x".repeat(1023))];
         """,

@@ -205,7 +205,7 @@ def test_a_newer_schema_is_neither_opened_nor_held_up(open_page: Any) -> None:
     """Invariant 9: the context that is older than the storage stops writing."""
     old, new = open_page(), open_page()
     old.evaluate("async () => { window.device = await fieldpostGlue.open('t'); }")
-    new.evaluate("async () => { window.db = await wanted(indexedDB.open('t', 3)); }")
+    new.evaluate("async () => { window.db = await wanted(indexedDB.open('t', 4)); }")
     save = "outcome(device.capture(JSON.stringify({ id: id(1), at: 1, data: {} })))"
     assert old.evaluate(save)["code"] == "QUEUE_SCHEMA_TOO_NEW"
     opened = new.evaluate("outcome(fieldpostGlue.open('t').then(() => 'open'))")

@@ -65,6 +65,9 @@ function open(name) {
       items.createIndex("natural_key", ["natural_key", "created_at"]);
       items.createIndex("entity", ["entity", "sequence"]);
       items.createIndex("attached", "attachment_ids", { multiEntry: true });
+      items.createIndex("line", "line");
+      items.createIndex("waits", "waits", { multiEntry: true });
+      items.createIndex("expiry", ["state", "expires_at"]);
       db.createObjectStore("journal", { keyPath: "n" });
       db.createObjectStore("meta").put({ n: 0 }, "counters");
     };
@@ -118,7 +121,8 @@ async function measured(n, work, keep = false) {
 const dexie = (work) => async (n) => {
   const db = new Dexie(fresh(), { chromeTransactionDurability: "strict" });
   db.version(1).stores({
-    items: "id, rank, wake, [state+sequence], [fingerprint+created_at], [natural_key+created_at], [entity+sequence], *attachment_ids",
+    items: "id, rank, wake, [state+sequence], [fingerprint+created_at], [natural_key+created_at], [entity+sequence], *attachment_ids, "
+      + "line, *waits, [state+expires_at]",
   });
   await db.open();
   const payloads = tickets(n);

@@ -20,6 +20,13 @@ async function stored(name, store) {
   }
 }
 
+/** The rows of `items`, their ids as text. */
+async function storedRows(name) {
+  const text = (key) => [...new Uint8Array(key)].map((byte) => byte.toString(16).padStart(2, "0")).join("")
+    .replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+  return (await stored(name, "items")).map((found) => ({ ...found, id: typeof found.id === "string" ? found.id : text(found.id) }));
+}
+
 /** An answer frame as {value, bytes(place)}. */
 function unframed(frame) {
   const length = new DataView(frame.buffer).getUint32(0, true);
@@ -35,15 +42,16 @@ const row = (n, more = {}) => ({
   schema: 1, ...more,
 });
 
-/** A commit from a short form: puts are {row, insert, head?: text, marks?}. */
+/** A commit from a short form: puts are {row, insert, head?: text, body?: text, marks?}. */
 async function committed(device, { puts = [], ...more }) {
   const chunks = [];
   let size = 0;
-  const encoded = puts.map(({ head, marks = {}, ...put }) => {
+  const encoded = puts.map(({ head, body, marks = {}, ...put }) => {
     const parts = {};
-    if (head !== undefined) {
-      const bytes = new TextEncoder().encode(head);
-      parts.head = [size, bytes.length];
+    for (const [part, text] of Object.entries({ head, body })) {
+      if (text === undefined) continue;
+      const bytes = new TextEncoder().encode(text);
+      parts[part] = [size, bytes.length];
       chunks.push(bytes);
       size += bytes.length;
     }

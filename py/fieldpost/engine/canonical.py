@@ -21,6 +21,9 @@ _DEPTH_MAX = 64
 #: Two orders of keys differ only where a key has one of these: UTF-16 sorts U+10000 and above (as
 #: surrogates) before U+E000 to U+FFFF, Python sorts by code point.
 _ORDER_MATTERS = re.compile("[\ud800-\U0010ffff]")
+_STR = frozenset({str})
+#: Types of which every value may be written as it is.
+_FLAT = frozenset({str, bool, type(None)})
 _encode = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")
 ).encode
@@ -63,20 +66,23 @@ def _plain(value: Any) -> bool:
         below: list[Any] = []
         for each in level:
             kind = type(each)
-            if kind is str or each is None or kind is bool:
-                continue
-            if kind is int:
+            if kind is dict:
+                if not _STR.issuperset(map(type, each)):
+                    return False
+                inner = each.values()
+            elif kind is list or kind is tuple:
+                inner = each
+            elif kind is int:
                 if not -_INT_MAX <= each <= _INT_MAX:
                     return False
-            elif kind is dict:
-                for key in each:
-                    if type(key) is not str:
-                        return False
-                below.extend(each.values())
-            elif kind is list or kind is tuple:
-                below.extend(each)
+                continue
+            elif kind in _FLAT:
+                continue
             else:
                 return False
+            # Mostly texts: what kinds there are is asked of all at once, and only others looked at.
+            if not _FLAT.issuperset(map(type, inner)):
+                below += [one for one in inner if type(one) not in _FLAT]
         if not below:
             return True
         level = below

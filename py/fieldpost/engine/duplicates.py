@@ -95,8 +95,12 @@ def _close(a: Any, b: Any, play: float) -> bool:
 def value_at(payload: Mapping[str, Any], path: str) -> Any:
     """The value at a dotted path, None where there is none."""
     value: Any = payload
-    if "." not in path and type(payload) is dict:
-        return payload.get(path)
+    if type(payload) is dict:  # the common cases, at a third of the time of the walk
+        top, dot, rest = path.partition(".")
+        value = payload.get(top)
+        if not dot or value is None:
+            return value
+        path = rest
     for name in path.split("."):
         # dict first: isinstance with an abstract class costs ten times as much
         found = type(value) is dict or isinstance(value, Mapping)

@@ -7,10 +7,12 @@ names, server text and remote ids live only in the sealed parts (invariant 7).
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import compress
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from .errors import InvalidItem
@@ -37,9 +39,9 @@ _MISSING: Any = object()
 
 
 @lru_cache(maxsize=256)
-def _is_name(text: str) -> bool:
+def _are_names(*texts: str) -> bool:
     """Kinds, operations and lanes are few and each row is checked for its three."""
-    return _NAME.fullmatch(text) is not None
+    return all(_NAME.fullmatch(text) for text in texts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,17 +156,23 @@ _DEFAULTS = tuple(Item._field_defaults.get(name, _MISSING) for name in COLUMNS)
 
 def _check(item: Item) -> None:
     """Raises `InvalidItem`."""
+    if (
+        _UUID.fullmatch(item.id)
+        and _UUID.fullmatch(item.send_id)
+        and _are_names(item.kind, item.operation, item.lane)
+        and PRIORITY_MIN <= item.priority <= PRIORITY_MAX
+    ):
+        return
     wrong: dict[str, str] = {}
     for name in ("id", "send_id"):
         if not _UUID.fullmatch(getattr(item, name)):
             wrong[name] = "must be a lower-case UUID"
     for name in ("kind", "operation", "lane"):
-        if not _is_name(getattr(item, name)):
+        if not _are_names(getattr(item, name)):
             wrong[name] = "must be 1 to 64 of a-z, 0-9, _ . : -"
     if not PRIORITY_MIN <= item.priority <= PRIORITY_MAX:
         wrong["priority"] = f"must be {PRIORITY_MIN} to {PRIORITY_MAX}"
-    if wrong:
-        raise InvalidItem(fields=wrong)
+    raise InvalidItem(fields=wrong)
 
 
 def item_from_values(values: Iterable[Any]) -> Item:
@@ -198,8 +206,7 @@ class Capture:
 
 
 #: Written even at their default: a row says these of itself.
-_ALWAYS = frozenset({"state", "schema", "priority", "sequence", "revision"})
-_WRITTEN = tuple(name in _ALWAYS for name in COLUMNS)
+_ALWAYS = ("state", "schema", "priority", "sequence", "revision")
 _ATTACHMENTS, _STATE, _PARENTS = PLACES["attachments"], PLACES["state"], PLACES["parents"]
 _REQUIRED = tuple(
     name for name, default in zip(COLUMNS, _DEFAULTS, strict=True) if default is _MISSING
@@ -208,10 +215,12 @@ _REQUIRED = tuple(
 
 def item_to_columns(item: Item) -> dict[str, Any]:
     """The row's clear columns as plain data; columns at their default are left out (size)."""
-    values = zip(COLUMNS, item, _DEFAULTS, _WRITTEN, strict=True)
-    row: dict[str, Any] = {
-        name: value for name, value, default, always in values if always or value != default
-    }
+    # In C, not in a loop of ours: each row passes here at each of its commits.
+    row: dict[str, Any] = dict(
+        compress(zip(COLUMNS, item, strict=True), map(operator.ne, item, _DEFAULTS))
+    )
+    for name in _ALWAYS:
+        row[name] = getattr(item, name)
     row["state"] = str(item.state)
     if item.parents:
         row["parents"] = list(item.parents)

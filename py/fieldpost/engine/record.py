@@ -32,6 +32,10 @@ class Head:
     remote_url: str | None = None
 
     def dump(self) -> bytes:
+        if self.remote_id is None and self.remote_url is None:
+            whole = b'{"t":%b}' % _encode(self.title).encode()  # of a new item: nearly all of them
+            if len(whole) <= HEAD_BYTES_MAX:
+                return whole
         rest = {k: v for k, v in (("r", self.remote_id), ("u", self.remote_url)) if v}
         whole = dump({"t": self.title, **rest})
         if len(whole) <= HEAD_BYTES_MAX:

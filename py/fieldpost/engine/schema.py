@@ -80,6 +80,47 @@ class Field:
         return None
 
 
+def _top(path: str) -> str:
+    """The name of the payload's own member that the path leads through."""
+    return path.partition(".")[0].partition("[")[0]
+
+
+class _Place:
+    """One member of a payload with all that ``fields`` says of it and of what is in it."""
+
+    __slots__ = ("_below", "_deep", "_own", "_top")
+
+    def __init__(self, top: str, fields: Mapping[str, Field]):
+        inside = [(path, rule) for path, rule in fields.items() if _top(path) == top]
+        self._top = top
+        self._own = fields.get(top)
+        #: (path, name in the member, rule): the common case, without a walk along the path.
+        self._below = [
+            (path, path[len(top) + 1 :], rule)
+            for path, rule in inside
+            if path.count(".") == 1 and "[" not in path
+        ]
+        near = {top, *(path for path, _, _ in self._below)}
+        self._deep = [(path, rule) for path, rule in inside if path not in near]
+
+    def look(self, payload: Mapping[str, Any], wrong: dict[str, str]) -> None:
+        """Add to ``wrong`` what is wrong here, unless something else is wrong with it already."""
+        value = payload.get(self._top)
+        if self._own is not None and (found := self._own.wrong(value)) is not None:
+            wrong.setdefault(self._top, found)
+        if value is None:
+            return  # nothing is in it
+        if self._below and (type(value) is dict or isinstance(value, Mapping)):
+            for path, name, rule in self._below:
+                inner = value.get(name)
+                if (found := rule.wrong(inner)) is not None:
+                    wrong.setdefault(path, found)
+        for path, rule in self._deep:
+            for where, _, each in values_at(payload, path):
+                if (found := rule.wrong(each)) is not None:
+                    wrong.setdefault(where, found)
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """``required``: dotted payload fields that must be non-empty; ``choices``: allowed values;
@@ -97,6 +138,13 @@ class Kind:
     fields: Mapping[str, Field] = field(default_factory=dict)
     record: RecordKey | None = None
     droppable: bool = False
+    #: ``fields`` by the first name of their paths, taken apart once: each item passes here.
+    _places: tuple[_Place, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        tops = dict.fromkeys(_top(path) for path in self.fields)
+        places = tuple(_Place(top, self.fields) for top in tops)
+        object.__setattr__(self, "_places", places)  # frozen: this is the one way
 
     def wrong(self, payload: Mapping[str, Any], *, loosely: bool = False) -> dict[str, str]:
         """Field -> what is wrong with it; ``loosely``: without ``fields``."""
@@ -108,8 +156,9 @@ class Kind:
         for path, allowed in self.choices.items():
             value = lookup(payload, path)
             # bool is an int in Python, and 1.0 == 1: neither is a rating a person gave
-            known = any(value == a and type(value) is type(a) for a in allowed)
-            if value is not None and path not in wrong and not known:
+            if value is None or path in wrong:
+                continue
+            if not any(value == a and type(value) is type(a) for a in allowed):
                 wrong[path] = "must be one of " + ", ".join(map(str, allowed))
         for path, most in self.max_length.items():
             value = lookup(payload, path)
@@ -119,11 +168,8 @@ class Kind:
                 wrong[path] = "must be text"
             elif len(value) > most:
                 wrong[path] = f"has {len(value)} characters; at most {most} are allowed"
-        for path, rule in () if loosely else self.fields.items():
-            for place, _, value in values_at(payload, path):
-                found = rule.wrong(value)
-                if found is not None:
-                    wrong.setdefault(place, found)
+        for place in () if loosely else self._places:
+            place.look(payload, wrong)
         return wrong
 
 

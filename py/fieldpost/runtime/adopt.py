@@ -73,7 +73,7 @@ class Intake:
         if len(body) > PAYLOAD_BYTES_MAX:
             limit = f"has {len(body)} bytes; at most {PAYLOAD_BYTES_MAX} are allowed"
             raise InvalidItem(fields={"payload": limit})
-        attachments = _attachments(data.get("attachments", ()))
+        attachments = _attachments(given) if (given := data.get("attachments")) else ()
         lane = self._routes.of(kind, data.get("lane"), loosely=loosely)
         if attachments and not lane.destination.declaration.attachments:
             raise InvalidItem(fields={"attachments": f"cannot be sent to {lane.lane}"})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fieldpost.engine.errors import QueueFull
@@ -15,8 +15,12 @@ if TYPE_CHECKING:
     from .committer import Change, Write
 
 
-def room_for(limits: Limits, writes: Iterable[Write]) -> list[Below]:
+def room_for(limits: Limits, writes: Sequence[Write]) -> list[Below]:
     """The preconditions under which all of these new rows come in, or none."""
+    if len(writes) == 1:
+        item = writes[0].put.item
+        demands = limits.demands(item.kind, 1, item.size)
+        return [Below(demand.counter, demand.most - demand.adding + 1) for demand in demands]
     items, sizes = Counter[str](), Counter[str]()
     for write in writes:
         items[write.put.item.kind] += 1
@@ -42,17 +46,18 @@ async def queue_full(store: Store, limits: Limits, refused: Below) -> QueueFull:
     return QueueFull(limit=kind or "all", used=used, most=most, unit=unit, adding=adding)
 
 
-def _adds(change: Change) -> Counter[str]:
-    """By how much the change raises each counter that limits look at."""
-    added = Counter[str]()
+def _add(taken: dict[str, int], change: Change) -> None:
+    """Count by how much the change raises each counter that limits look at."""
     for write in change.writes:
         item = write.put.item
         if item.state in OPEN_STATES and write.was not in OPEN_STATES:
-            added["open"] += 1
-            added["bytes"] += item.size
-            added[f"open:{item.kind}"] += 1
-            added[f"bytes:{item.kind}"] += item.size
-    return added
+            for counter, by in (
+                ("open", 1),
+                ("bytes", item.size),
+                (f"open:{item.kind}", 1),
+                (f"bytes:{item.kind}", item.size),
+            ):
+                taken[counter] = taken.get(counter, 0) + by
 
 
 def together(changes: Sequence[Change]) -> list[Precondition]:
@@ -60,14 +65,14 @@ def together(changes: Sequence[Change]) -> list[Precondition]:
     each change's limit is lowered by what those before it add."""
     if len(changes) == 1:
         return changes[0].demands
-    expect, taken = list[Precondition](), Counter[str]()
+    expect, taken = list[Precondition](), dict[str, int]()
     for change in changes:
         for demand in change.demands:
-            if isinstance(demand, Below) and taken[demand.counter]:
-                expect.append(Below(demand.counter, demand.limit - taken[demand.counter]))
+            if isinstance(demand, Below) and (less := taken.get(demand.counter, 0)):
+                expect.append(Below(demand.counter, demand.limit - less))
             else:
                 expect.append(demand)
-        taken.update(_adds(change))
+        _add(taken, change)
     return expect
 
 

@@ -26,11 +26,18 @@ class Relations:
     links: Links | None
 
 
+#: What an item says of others, and what most items say.
+_RELATED = frozenset({"entity", "depends_on", "on_parent_failed", "links"})
+_NONE = Relations((), None, None)
+
+
 def related(data: Mapping[str, Any], item_id: str) -> Relations:
     """Read ``entity``, ``depends_on``, ``on_parent_failed`` and (from a rescue file) ``links``.
 
     Raises `InvalidItem` with the fields that are wrong.
     """
+    if _RELATED.isdisjoint(data):
+        return _NONE
     wrong: dict[str, str] = {}
     given = data.get("links") or {}
     entity = data.get("entity") or given.get("entity")

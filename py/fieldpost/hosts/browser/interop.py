@@ -8,6 +8,7 @@ the interpreter cannot hold a reference to it.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from importlib.resources import files
 from typing import Any
 
 from fieldpost.engine.errors import ERRORS, DatabaseError, QueueError
+
+from .turns import together
 
 if "_pyodide_core" in sys.modules:
     from pyodide.code import run_js
@@ -70,6 +73,7 @@ class Device:
     @classmethod
     async def open(cls, name: str = "fieldpost") -> Device:
         """Open database and keys; contexts and calls with one name share them."""
+        together(asyncio.get_running_loop())
         scope = js_global()
         if not hasattr(scope, "fieldpostGlue"):
             run_js(GLUE)

@@ -6,6 +6,7 @@ import { seal, unseal } from "./envelope.mjs";
 import { text, utf8 } from "./frame.mjs";
 import { remember } from "./marker.mjs";
 import { demandRoom } from "./room.mjs";
+import { isItem } from "./rows.mjs";
 
 const attachmentIds = (list) => (list ?? []).map((a) => a.id ?? a);
 const draftWhere = (form) => ({ id: form, kind: "draft", part: "body" });
@@ -28,8 +29,8 @@ export async function capture(ctx, json) {
   const counters = await ctx.database.run(["inbox", "items", "meta", "drafts"], "readwrite", async (tx) => {
     const inbox = tx.objectStore("inbox");
     const [counters, waiting, item] = await Promise.all(
-      [readCounters(tx), inbox.index("id").getKey(id), tx.objectStore("items").getKey(id)]);
-    if (waiting !== undefined || item !== undefined) return counters;
+      [readCounters(tx), inbox.index("id").getKey(id), isItem(tx.objectStore("items"), id, ctx.old)]);
+    if (waiting !== undefined || item) return counters;
     await demandRoom(tx, counters, kind, size);
     counters.inbox += 1;
     raiseRevision(counters);

@@ -4,12 +4,12 @@
 
 import { unwrap } from "idb";
 import { bringInStep, countMove, isClaimable, raiseRevision, readCounters, setHead } from "./counters.mjs";
-import { mark, seal } from "./envelope.mjs";
+import { markBytes, seal } from "./envelope.mjs";
 import { GlueError, Refusal } from "./errors.mjs";
-import { Frame, utf8 } from "./frame.mjs";
+import { base64url, Frame, utf8 } from "./frame.mjs";
 import { idsInLine, lineOf, waitsOf } from "./lines.mjs";
+import { BOTH, fromAll, idOf, joined, keepParts, keyOf, markKeys, rowOf, toStored } from "./rows.mjs";
 
-export const PARTS = ["head", "body", "intent", "history", "links"];
 /** Rows sealed at a time: enough to keep the browser's crypto threads busy, few enough to hold. */
 const SEAL_ROWS = 2048;
 /** From this many inserts on, their absence is left to `add` to find out instead of being read. */
@@ -19,41 +19,59 @@ export const rangeOf = (...prefix) => IDBKeyRange.bound(prefix, [...prefix, []])
 
 // --- before the transaction ----------------------------------------------------------------------
 
-/** Marks of this commit: a bulk of one person's items has one owner, whose HMAC is made once. */
+/** Marks of this commit, as bytes: a bulk of one person's items has one owner, whose HMAC is made
+ *  once. */
 function marksOf(ring) {
   const made = new Map();
   return (name, value, keep = name !== "fingerprint") => { // rows that are put: no two are the same
     const key = `${name}|${value}`;
     const known = made.get(key);
-    if (known || !keep) return known ?? mark(ring, name, value);
-    made.set(key, mark(ring, name, value));
+    if (known || !keep) return known ?? markBytes(ring, name, value);
+    made.set(key, markBytes(ring, name, value));
     return made.get(key);
   };
 }
 
-async function sealPut(ring, marked, put, bytes) {
-  const { row } = put;
-  // A row has one key: parts that stay as they are must open with the kid of those that change.
-  put.kid = put.insert ? ring.active : row.kid ?? ring.active;
-  if (!ring.data.has(put.kid) && !await ring.key(put.kid)) throw new GlueError("QUEUE_ENCRYPTION_ERROR", "A row's key is not on this device.");
-  const parts = Object.entries(put.parts).map(async ([part, slice]) => {
-    const where = { id: row.id, kind: row.kind, part };
-    return [part, slice && await seal(ring, put.kid, where, bytes.subarray(slice[0], slice[0] + slice[1]))];
-  });
-  const marks = Object.entries(put.marks).map(async ([name, value]) => {
-    row[name] = await marked(name, value);
-  });
-  put.sealed = Object.fromEntries(await Promise.all(parts));
-  await Promise.all(marks);
+async function knowKey(ring, kid) {
+  if (!ring.data.has(kid) && !await ring.key(kid)) throw new GlueError("QUEUE_ENCRYPTION_ERROR", "A row's key is not on this device.");
+}
+
+/** Begin to seal what a put brings; what comes of it is waited for with `waiting`. */
+function sealPut(ring, marked, put, bytes, waiting) {
+  const { row, insert, parts } = put;
+  put.sealed = {};
+  put.hmacs = {};
+  const sealPart = (part, data) =>
+    waiting.push(seal(ring, put.kid, { id: row.id, kind: row.kind, part }, data).then((made) => { put.sealed[part] = made; }));
+  const bytesOf = (slice) => slice && bytes.subarray(slice[0], slice[0] + slice[1]);
+  const both = insert ? joined(bytesOf(parts.head), bytesOf(parts.body)) : undefined;
+  if (both) sealPart(BOTH, both);
+  for (const part in parts) {
+    if (both && (part === "head" || part === "body")) continue;
+    if (parts[part]) sealPart(part, bytesOf(parts[part]));
+    else put.sealed[part] = null;
+  }
+  for (const name in put.marks) {
+    waiting.push(marked(name, put.marks[name]).then((hmac) => {
+      put.hmacs[name] = hmac;
+      row[name] = base64url(new Uint8Array(hmac));
+    }));
+  }
 }
 
 async function prepare(ring, change, bytes) {
   const marked = marksOf(ring);
   await Promise.all(change.expect.filter(({ t }) => t === "unique").map(async (expected) => {
-    expected.hmac = await marked(expected.mark, expected.value, true); // the row that asks has it too
+    const hmac = await marked(expected.mark, expected.value, true); // the row that asks has it too
+    expected.hmac = base64url(new Uint8Array(hmac));
   }));
+  // A row has one key: parts that stay as they are must open with the kid of those that change.
+  for (const put of change.puts) put.kid = put.insert ? ring.active : put.row.kid ?? ring.active;
+  for (const kid of new Set(change.puts.map((put) => put.kid))) await knowKey(ring, kid);
   for (let i = 0; i < change.puts.length; i += SEAL_ROWS) {
-    await Promise.all(change.puts.slice(i, i + SEAL_ROWS).map((put) => sealPut(ring, marked, put, bytes)));
+    const waiting = [];
+    for (const put of change.puts.slice(i, i + SEAL_ROWS)) sealPut(ring, marked, put, bytes, waiting);
+    await Promise.all(waiting);
   }
   const texts = change.side.filter(([, , value]) => value !== null);
   await Promise.all(texts.map(async (entry) => {
@@ -76,22 +94,25 @@ function storesFor(change) {
   return stores;
 }
 
-/** The oldest row created from `since` to `until` that carries the mark, or undefined. */
-async function holder(tx, { mark: name, hmac, since, until }) {
+/** The id of the oldest row created from `since` to `until` that carries the mark, or undefined. */
+async function holder(tx, { mark: name, hmac, since, until }, old) {
   const items = tx.objectStore("items");
   if (name === "fingerprint" || name === "natural_key") {
-    return items.index(name).getKey(IDBKeyRange.bound([hmac, since], [hmac, until ?? []]));
+    const found = await Promise.all(markKeys(name, hmac, old).map((key) =>
+      items.index(name).getKey(IDBKeyRange.bound([key, since], [key, until ?? []]))));
+    return idOf(found.findLast((key) => key !== undefined)); // rows of before come last, and are older
   }
-  const rows = await rowsMarked(items, name, hmac);
+  const rows = await rowsMarked(items, name, hmac, old);
   return rows.find((row) => row.created_at >= since && row.created_at <= (until ?? Infinity))?.id;
 }
 
 /** Rows that carry the mark, oldest first. There is no index of owners: that one walks the table. */
-export async function rowsMarked(items, name, hmac, limit) {
-  if (name === "fingerprint" || name === "natural_key") return items.index(name).getAll(rangeOf(hmac), limit);
-  const rows = name === "entity"
-    ? await items.index("entity").getAll(rangeOf(hmac))
-    : (await items.getAll()).filter((row) => row[name] === hmac);
+export async function rowsMarked(items, name, hmac, old, limit) {
+  const indexed = name !== "owner";
+  const found = indexed
+    ? await Promise.all(markKeys(name, hmac, old).map((key) => items.index(name).getAll(rangeOf(key), name === "entity" ? undefined : limit)))
+    : [await items.getAll()];
+  const rows = fromAll(found.flat()).filter((row) => indexed || row[name] === hmac);
   return rows.sort((a, b) => a.created_at - b.created_at).slice(0, limit);
 }
 
@@ -100,33 +121,34 @@ export async function rowsMarked(items, name, hmac, limit) {
 const RANGE_ROWS = 8;
 
 /** Fill `rows` (id -> undefined) from the table; ids that the range did not bring, one by one. */
-async function loadRows(items, rows) {
+async function loadRows(items, rows, old) {
   const ids = [...rows.keys()];
   if (ids.length >= RANGE_ROWS) {
     const sorted = [...ids].sort();
-    const found = await items.getAll(IDBKeyRange.bound(sorted[0], sorted.at(-1)), ids.length);
-    for (const row of found) if (rows.has(row.id)) rows.set(row.id, row);
+    const found = await items.getAll(IDBKeyRange.bound(keyOf(sorted[0]), keyOf(sorted.at(-1))), ids.length);
+    for (const row of fromAll(found)) if (rows.has(row.id)) rows.set(row.id, row);
     // The range came whole: what is missing does not exist.
-    if (found.length < ids.length) return;
+    if (found.length < ids.length && !old) return;
   }
-  await Promise.all(ids.filter((id) => !rows.get(id)).map(async (id) => rows.set(id, await items.get(id))));
+  await Promise.all(ids.filter((id) => !rows.get(id)).map(async (id) => rows.set(id, await rowOf(items, id, old))));
 }
 
 /** Read everything the verdict needs, in one go: requests are issued before any is awaited. */
-async function readAll(tx, change, inserts) {
+async function readAll(tx, change, inserts, old) {
   const rows = new Map();
   const loading = [];
   const load = (id) => rows.set(id, undefined);
   const counting = readCounters(tx);
   for (const expected of change.expect) {
-    const leftToAdd = expected.t === "absent" && inserts.size >= BULK_INSERTS && inserts.has(expected.id);
+    const leftToAdd = expected.t === "absent" && inserts.size >= BULK_INSERTS && inserts.has(expected.id) && !old;
     if (expected.id && !leftToAdd) load(expected.id);
     if (expected.t === "line") loading.push(idsInLine(tx.objectStore("items"), expected).then((ids) => { expected.found = ids; }));
-    if (expected.t === "unique") loading.push(holder(tx, expected).then((id) => { expected.holder = id; }));
+    if (expected.t === "unique") loading.push(holder(tx, expected, old).then((id) => { expected.holder = id; }));
   }
-  for (const put of change.puts) if (!put.insert) load(put.row.id);
+  // `add` does not see a row of before version 3: its key is another one.
+  for (const put of change.puts) if (!put.insert || old) load(put.row.id);
   for (const id of change.drop) load(id);
-  if (rows.size) loading.push(loadRows(tx.objectStore("items"), rows));
+  if (rows.size) loading.push(loadRows(tx.objectStore("items"), rows, old));
   const captures = new Map(); // id -> key in the inbox, of those that are still there
   for (const id of change.adopt) {
     loading.push(tx.objectStore("inbox").index("id").getKey(id).then((key) => key !== undefined && captures.set(id, key)));
@@ -146,7 +168,7 @@ async function unusedAfter(tx, dropped) {
   await Promise.all([...ids].map(async (id) => {
     const [users, captured] = await Promise.all([
       tx.objectStore("items").index("attached").getAllKeys(id), tx.objectStore("inbox").index("attached").count(id)]);
-    if (captured || users.some((user) => !gone.has(user))) ids.delete(id);
+    if (captured || users.some((user) => !gone.has(idOf(user)))) ids.delete(id);
   }));
   return [...ids];
 }
@@ -166,6 +188,7 @@ function judge(change, { rows, counters, captures }) {
     const { id, revision } = put.row;
     const stored = rows.get(id);
     if (put.insert) {
+      if (stored) throw offended(change, index);
       // Its capture was taken back, or adopted elsewhere, after the engine had read it.
       if (change.adopt.includes(id) && !captures.has(id)) throw new Refusal(change.expect.length + index, id);
       revisions.set(id, 1);
@@ -192,10 +215,7 @@ function toRecord(put, old, counters) {
   if (line) row.line = line;
   if (waits) row.waits = waits;
   if (row.attachments) row.attachment_ids = row.attachments.map((a) => a.id);
-  for (const part of PARTS) {
-    const bytes = part in sealed ? sealed[part] : old?.[part];
-    if (bytes) row[part] = bytes;
-  }
+  keepParts(row, old, sealed);
   return row;
 }
 
@@ -210,13 +230,16 @@ function writeAll(tx, change, { rows, counters, captures, unused }) {
     const record = toRecord(put, old, counters);
     rows.set(record.id, record);
     countMove(counters, old, record);
-    if (put.insert) adding.set(items.add(record), index);
-    else items.put(record);
+    const key = old ? old.key : keyOf(record.id);
+    const stored = toStored(record, key, put.hmacs);
+    record.key = key; // one row may come several times
+    if (put.insert) adding.set(items.add(stored), index);
+    else items.put(stored);
   });
   for (const id of change.drop) {
     if (!rows.get(id)) continue;
     countMove(counters, rows.get(id), undefined);
-    store("items").delete(id);
+    store("items").delete(rows.get(id).key);
   }
   for (const key of captures.values()) store("inbox").delete(key);
   counters.inbox -= captures.size;
@@ -251,7 +274,7 @@ export async function commit(ctx, json, bytes) {
   let doubled = null;
   try {
     const revision = await ctx.database.run(storesFor(change), "readwrite", async (tx) => {
-      const read = await readAll(tx, change, inserts);
+      const read = await readAll(tx, change, inserts, ctx.old);
       judge(change, read);
       const adding = writeAll(tx, change, read);
       unwrap(tx).addEventListener("error", (event) => {

@@ -1,5 +1,7 @@
 // All counters lie in one record of `meta`, so that a commit reads one and writes one.
 
+import { fromAll } from "./rows.mjs";
+
 const STATES = ["pending", "blocked", "in_progress", "unknown", "handed_over", "conflicted",
   "completed", "failed", "cancelled", "expired", "discarded"];
 const OPEN = new Set(STATES.slice(0, 6));
@@ -73,7 +75,7 @@ export async function bringInStep(tx, counters) {
     let last = 0;
     let rows;
     do {
-      rows = await listing.getAll(IDBKeyRange.bound([state, last], [state, []], true), RECOUNT_ROWS);
+      rows = fromAll(await listing.getAll(IDBKeyRange.bound([state, last], [state, []], true), RECOUNT_ROWS));
       for (const row of rows) countOpen(counters, row.kind, 1, row.size ?? 0);
       last = rows.at(-1)?.sequence;
     } while (rows.length === RECOUNT_ROWS);

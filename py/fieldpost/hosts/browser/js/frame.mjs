@@ -21,6 +21,8 @@ export const unbase64 = (encoded) => Uint8Array.from(atob(encoded), (c) => c.cha
 export const base64url = (bytes) =>
   base64(bytes).replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "");
 
+export const unbase64url = (encoded) => unbase64(encoded.replaceAll("-", "+").replaceAll("_", "/"));
+
 export class Frame {
   #chunks = [];
   #size = 0;

@@ -13,6 +13,7 @@ import { lookForLoss, lossSeen, lost, remember } from "./marker.mjs";
 import * as queries from "./queries.mjs";
 import { rescueIn, rescueOut } from "./rescue.mjs";
 import { keepLimits } from "./room.mjs";
+import { hasOldRows } from "./rows.mjs";
 import { persist, uuid7 } from "./system.mjs";
 import { Tabs } from "./tabs.mjs";
 
@@ -38,7 +39,7 @@ async function openDevice(name, openMs) {
       "The page was not opened over a secure connection, so the browser offers no encryption.");
   }
   const database = new Database(name, { openMs, onGone: () => devices.delete(name) });
-  const ctx = { name, database, ring: await openRing(database) };
+  const ctx = { name, database, ring: await openRing(database), old: await hasOldRows(database) };
   lookForLoss(ctx);
   const tabs = new Tabs(name);
   const device = {

@@ -1,6 +1,8 @@
 // Which rows stand in line, and where (ports.Line, engine/ordering.py): rows of one entity, and rows
 // that wait for a parent.
 
+import { fromAll, idOf } from "./rows.mjs";
+
 const IN_LINE = new Set(["pending", "blocked", "in_progress", "unknown", "handed_over", "conflicted", "failed"]);
 const UNDER_WAY = new Set(["in_progress", "unknown", "handed_over"]);
 
@@ -20,7 +22,9 @@ const INDEX = { entity: "line", parent: "waits" };
 const range = (key) => IDBKeyRange.bound([key], [key, []]);
 
 /** Ids of the first `size` rows in line. */
-export const idsInLine = (items, { line, key, size }) => items.index(INDEX[line]).getAllKeys(range(key), size);
+export const idsInLine = async (items, { line, key, size }) =>
+  (await items.index(INDEX[line]).getAllKeys(range(key), size)).map(idOf);
 
 /** Those rows themselves. */
-export const rowsInLine = (items, line, key, size) => items.index(INDEX[line]).getAll(range(key), size);
+export const rowsInLine = async (items, line, key, size) =>
+  fromAll(await items.index(INDEX[line]).getAll(range(key), size));

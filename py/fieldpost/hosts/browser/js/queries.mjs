@@ -3,25 +3,25 @@
 import { readCounters, shownCounters } from "./counters.mjs";
 import { mark, unseal } from "./envelope.mjs";
 import { Frame, text } from "./frame.mjs";
-import { PARTS, rangeOf, rowsMarked, sideWhere } from "./commit.mjs";
+import { rangeOf, rowsMarked, sideWhere } from "./commit.mjs";
 import { rowsInLine } from "./lines.mjs";
+import { BOTH, fromAll, fromStored, idOf, PARTS, partsOf, rowOf } from "./rows.mjs";
 
 /** Levels of the ready index: ten priorities, texts before files (`Item.level`). */
 const LEVELS = 20;
-const INTERNAL = new Set([...PARTS, "rank", "wake", "line", "waits", "attachment_ids"]);
+const INTERNAL = new Set([...PARTS, BOTH, "key", "rank", "wake", "line", "waits", "attachment_ids"]);
 
 const read = (ctx, stores, work) => ctx.database.run(stores, "readonly", work);
 const readItems = (ctx, work) => read(ctx, ["items"], (tx) => work(tx.objectStore("items")));
 
 /** A frame of rows: their columns, and `parts`: {name: [offset, length]} of the parts asked for. */
 async function rowsFrame(ctx, rows, parts = [], more = {}) {
-  const opened = await Promise.all(rows.map((row) => Promise.all(
-    parts.filter((part) => row[part]).map(async (part) =>
-      [part, await unseal(ctx.ring, row.kid, { id: row.id, kind: row.kind, part }, row[part])]))));
+  const opened = await Promise.all(rows.map((row) =>
+    partsOf(row, parts, (part) => unseal(ctx.ring, row.kid, { id: row.id, kind: row.kind, part }, row[part]))));
   const frame = new Frame();
   const plain = rows.map((row, i) => {
     const columns = Object.fromEntries(Object.entries(row).filter(([name]) => !INTERNAL.has(name)));
-    columns.parts = Object.fromEntries(opened[i].map(([part, bytes]) => [part, frame.add(bytes)]));
+    columns.parts = Object.fromEntries(Object.entries(opened[i]).map(([part, bytes]) => [part, frame.add(bytes)]));
     return columns;
   });
   return frame.finish({ rows: plain, ...more });
@@ -29,14 +29,14 @@ async function rowsFrame(ctx, rows, parts = [], more = {}) {
 
 export async function get(ctx, json) {
   const { ids, parts } = JSON.parse(json);
-  const rows = await readItems(ctx, (items) => Promise.all(ids.map((id) => items.get(id))));
+  const rows = await readItems(ctx, (items) => Promise.all(ids.map((id) => rowOf(items, id, ctx.old))));
   return rowsFrame(ctx, rows.filter(Boolean), parts);
 }
 
 export async function ready(ctx, json) {
   const { lane, limit, parts } = JSON.parse(json);
   const rows = await readItems(ctx, (items) => items.index("ready").getAll(rangeOf(lane), limit));
-  return rowsFrame(ctx, rows, parts);
+  return rowsFrame(ctx, fromAll(rows), parts);
 }
 
 /** The first (last) keys of each level, as JSON [[level, sequence, id]]: keys only, no row is read. */
@@ -48,7 +48,7 @@ export async function readyKeys(ctx, json) {
       const found = [];
       let cursor = await index.openKeyCursor(rangeOf(lane, level), newest ? "prev" : "next");
       while (cursor && found.length < count) {
-        found.push([level, cursor.key[2], cursor.primaryKey]);
+        found.push([level, cursor.key[2], idOf(cursor.primaryKey)]);
         cursor = found.length < count ? await cursor.continue() : null;
       }
       return found;
@@ -66,12 +66,12 @@ export async function waiting(ctx, json) {
     // that jumped back (invariant 8).
     let cursor = await due.openCursor(IDBKeyRange.bound([lane, now + horizon], [lane, []], true));
     while (cursor && found.length < limit) {
-      if ((cursor.value.due_at ?? 0) > now + horizon) found.push(cursor.value);
+      if ((fromStored(cursor.value).due_at ?? 0) > now + horizon) found.push(cursor.value);
       cursor = await cursor.continue();
     }
     return found;
   });
-  return rowsFrame(ctx, rows);
+  return rowsFrame(ctx, fromAll(rows));
 }
 
 /** The smallest due time of the lane, as JSON. */
@@ -103,7 +103,8 @@ export async function expired(ctx, json) {
       const range = IDBKeyRange.bound([state], [state, now]);
       let cursor = await items.index("expiry").openCursor(range);
       while (cursor && found.length < limit) {
-        if (!cursor.value.step) found.push(cursor.value);
+        const row = fromStored(cursor.value);
+        if (!row.step) found.push(row);
         cursor = await cursor.continue();
       }
     }
@@ -112,7 +113,7 @@ export async function expired(ctx, json) {
   return rowsFrame(ctx, rows);
 }
 
-/** The first `count` [sequence, id] of one state beyond the cursor. */
+/** The first `count` [sequence, key] of one state beyond the cursor. */
 async function listed(items, state, { cursor: after, newest_first: newest }, count) {
   const bounds = newest
     ? IDBKeyRange.bound([state], after === null ? [state, []] : [state, after], false, true)
@@ -135,7 +136,7 @@ export async function page(ctx, json) {
     keys.sort(([a], [b]) => (newest ? b - a : a - b));
     const shown = keys.slice(0, limit);
     return {
-      rows: await Promise.all(shown.map(([, id]) => items.get(id))),
+      rows: fromAll(await Promise.all(shown.map(([, key]) => items.get(key)))),
       next: keys.length > limit ? shown.at(-1)[0] : null,
     };
   });
@@ -145,7 +146,7 @@ export async function page(ctx, json) {
 export async function find(ctx, json) {
   const { mark: name, value, limit } = JSON.parse(json);
   const hmac = await mark(ctx.ring, name, value);
-  const rows = await readItems(ctx, (items) => rowsMarked(items, name, hmac, limit));
+  const rows = await readItems(ctx, (items) => rowsMarked(items, name, hmac, ctx.old, limit));
   return JSON.stringify(rows.map((row) => row.id));
 }
 
