@@ -342,11 +342,11 @@ async def test_kinds_and_configuration_are_given_at_the_opening(tmp_path: Path) 
         store = queue._host.store
         assert isinstance(store, SqliteStore)
         pragma = "PRAGMA synchronous"
-        assert await store._thread.read(lambda db: db.execute(pragma).fetchone()) == (1,)
+        assert await store._thread.write(lambda db, _meta: db.execute(pragma).fetchone()) == (1,)
     finally:
         await queue.close()
     full = await SqliteStore.open(tmp_path / "queue.db", RING)
-    assert await full._thread.read(lambda db: db.execute(pragma).fetchone()) == (2,)
+    assert await full._thread.write(lambda db, _meta: db.execute(pragma).fetchone()) == (2,)
     await full.close()
 
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -140,6 +140,8 @@ async def test_what_no_lane_takes_is_said_when_it_comes() -> None:
             "lanes.b",
             "feedback goes by another lane already",
         ),
+        ([Lane(Archive("a"), failover="b")], "lanes.a", "has no other lane 'b' to fail over to"),
+        ([Lane(Archive("a"), failover="a")], "lanes.a", "has no other lane 'a' to fail over to"),
         ([Lane(Archive("a"), requests=0)], "lanes.a", "requests must be 1 to 100"),
         ([Lane(Archive("a"), policy="never")], "lanes.a", "there is no retry policy 'never'"),
         ([Lane(Archive("a"), breaker="never")], "lanes.a", "there is no breaker 'never'"),
@@ -259,6 +261,62 @@ async def test_storage_trouble_of_one_lane_is_raised_and_the_others_turn_ends() 
     with pytest.raises(QueueError):
         await world.queue.sync()
     assert await states(world) == {State.PENDING: 1, State.COMPLETED: 1}
+
+
+# --- another way out -----------------------------------------------------------------------------
+
+
+def failing_over() -> World:
+    """The gateway, and the archive to take over from it."""
+    world = World(gateway=Sites())
+    home = Lane(GatewayDestination("https://post.example/", DEVICE), failover="archive")
+    other = Lane(Archive("archive", replace(ONE_BY_ONE, kinds=frozenset({"ticket"}))), requests=2)
+    world.queue = Queue(world.queue._host, [home, other], owner="tab")
+    return world
+
+
+async def test_what_never_arrived_goes_another_way_while_the_destination_is_away() -> None:
+    world = failing_over()
+    queue = world.queue
+    await queue.sync()
+    world.gateway.away = {"post"}
+    lost = await queue.enqueue("ticket", {"summary": "May have arrived"})
+    await queue._loop.turn()  # nobody answered: nobody knows
+    waits = [await queue.enqueue("ticket", {"summary": f"Ticket {n}"}) for n in range(3)]
+    other = await queue.enqueue("feedback", FEEDBACK)
+    files = [await world.attach(1)]
+    heavy = await queue.enqueue("ticket", {"summary": "With a photo"}, attachments=files)
+    for _ in range(6):
+        await queue.sync()
+        world.clock.advance(1_000)
+    assert (await queue.status())["lanes"]["gateway"]["lane"]["breaker"] == "open"
+    assert sorted(t["summary"] for t in world.gateway.taken) == [f"Ticket {n}" for n in range(3)]
+    for item in waits:
+        row = await queue.detail(item.id)
+        assert row["state"] == "completed"
+        assert row["history"][0]["outcome"] == "redirect"
+    assert (await queue.get(lost.id)).state is State.UNKNOWN
+    for item in (lost, other, heavy):  # not taken there, or perhaps arrived here
+        assert (await queue.get(item.id)).lane == "gateway"
+    left = (await queue.redirect([lost.id], "archive")).left
+    assert "may have arrived" in left[lost.id].message
+
+
+async def test_a_person_sends_items_another_way_and_is_told_which_cannot() -> None:
+    world = failing_over()
+    queue = world.queue
+    await queue.breaker("force_open", "gateway")
+    one = await queue.enqueue("ticket", TICKET)
+    other = await queue.enqueue("feedback", FEEDBACK)
+    done = await queue.redirect([one.id, other.id], "archive", "the gateway moves house")
+    assert done.ids == [one.id]
+    assert done.left[other.id].as_dict()["fields"] == {"kind": "is not taken by archive"}
+    await queue.sync()
+    assert world.gateway.taken == [TICKET]
+    with pytest.raises(InvalidItem):
+        await queue.redirect([other.id], "nowhere")
+    gone = (await queue.redirect([one.id], "gateway")).left[one.id]
+    assert gone.code == "QUEUE_ILLEGAL_TRANSITION"
 
 
 # --- several requests of one lane ----------------------------------------------------------------

@@ -119,6 +119,13 @@ class Prioritised:
     priority: int
 
 
+@dataclass(frozen=True, slots=True)
+class Redirected:
+    """It takes another lane, from its start: nothing of it is where the old one leads."""
+
+    lane: str
+
+
 Happening = (
     Claimed
     | Released
@@ -136,4 +143,5 @@ Happening = (
     | Person
     | Edited
     | Prioritised
+    | Redirected
 )

@@ -26,6 +26,7 @@ from .happenings import (
     PartAcknowledged,
     Person,
     Prioritised,
+    Redirected,
     Released,
     Woken,
 )
@@ -45,6 +46,8 @@ _RANKED = frozenset(
         State.EXPIRED,
     }
 )
+#: Where nothing of a row is on its way, or may have arrived.
+_AT_HOME = frozenset({State.PENDING, State.BLOCKED, State.FAILED, State.EXPIRED})
 __all__ = [
     "Answered",
     "Claimed",
@@ -61,6 +64,7 @@ __all__ = [
     "PartAcknowledged",
     "Person",
     "Prioritised",
+    "Redirected",
     "Released",
     "Woken",
     "needs_person",
@@ -116,7 +120,7 @@ def step(item: Item, happening: Happening, now: int) -> Item:
             return _shed(item, happening, now)
         case Person():
             return _person(item, happening, now)
-        case Edited() | Prioritised():
+        case Edited() | Prioritised() | Redirected():
             return _edited(item, happening, now)
 
 
@@ -265,9 +269,11 @@ def _person(item: Item, happening: Person, now: int) -> Item:
     return _move(item, event, now, **changes)
 
 
-def _edited(item: Item, happening: Edited | Prioritised, now: int) -> Item:
+def _edited(item: Item, happening: Edited | Prioritised | Redirected, now: int) -> Item:
     """An edit only while the destination has nothing of it (``step`` 0); never while an attempt is
     without an answer: the table has no edit there."""
+    if isinstance(happening, Redirected):
+        return _redirected(item, happening.lane, now)
     if isinstance(happening, Prioritised):
         if item.state not in _RANKED:
             raise IllegalTransition(f"An item that is {item.state} has no place in the queue.")
@@ -292,4 +298,19 @@ def _edited(item: Item, happening: Edited | Prioritised, now: int) -> Item:
         priority=happening.priority,
         size=item.size - item.body_bytes + happening.body_bytes,
         body_bytes=happening.body_bytes,
+    )
+
+
+def _redirected(item: Item, lane: str, now: int) -> Item:
+    """Elsewhere only while nothing of it is here: two destinations know nothing of each other's
+    keys, so what both got would be there twice."""
+    if item.state not in _AT_HOME or item.step > 0 or item.sent_at is not None:
+        raise IllegalTransition("It may have arrived where it was sent, so it goes nowhere else.")
+    waits = item.state is State.PENDING
+    return item.changed(
+        lane=lane,
+        ready=waits and not _later(item, now),
+        due_at=None,
+        attempts=0,
+        updated_at=now,
     )

@@ -30,6 +30,7 @@ from fieldpost.ports import Clock, Entropy, Put, Refused, Store
 
 from .adopt import QUARANTINE, Intake
 from .committer import Change, Committer, Write
+from .failover import redirected
 from .views import VIEWS
 
 #: Rows read and committed together by an act on many.
@@ -123,6 +124,14 @@ class Acts:
         return await self._many(
             ids, "priority", lambda row: self._put(row, Prioritised(priority), "priority")
         )
+
+    async def redirect(self, ids: Sequence[str], lane: str, reason: str = "") -> Done:
+        """Send each by another lane. Raises `InvalidItem` for a lane that is not there."""
+        to = self._intake.routes.named(lane)
+        if to is None:
+            raise InvalidItem(fields={"lane": "must be named"})
+        now = self._clock.now()
+        return await self._many(ids, "redirect", lambda row: redirected(row, to, now, reason))
 
     async def retry_all(
         self,

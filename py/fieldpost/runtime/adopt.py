@@ -50,7 +50,7 @@ class Intake:
         self._clock = clock
         self._entropy = entropy
         self._kinds = kinds
-        self._routes = routes
+        self.routes = routes
 
     def write(
         self,
@@ -74,9 +74,8 @@ class Intake:
             limit = f"has {len(body)} bytes; at most {PAYLOAD_BYTES_MAX} are allowed"
             raise InvalidItem(fields={"payload": limit})
         attachments = _attachments(given) if (given := data.get("attachments")) else ()
-        lane = self._routes.of(kind, data.get("lane"), loosely=loosely)
-        if attachments and not lane.destination.declaration.attachments:
-            raise InvalidItem(fields={"attachments": f"cannot be sent to {lane.lane}"})
+        lane = self.routes.of(kind, data.get("lane"), loosely=loosely)
+        lane.demand(kind, files=bool(attachments))
         now = self._clock.now()
         priority = data.get("priority")
         not_before = data.get("not_before")
@@ -262,7 +261,7 @@ class Intake:
             id=capture.id,
             kind=QUARANTINE,
             operation="create",
-            lane=self._routes.home.lane,
+            lane=self.routes.home.lane,
             send_id=self._entropy.uuid7(now),
             created_at=capture.at,
             updated_at=now,

@@ -36,7 +36,7 @@ _AS_THEY_ARE = (
 #: Acts on one item, answered with its detail afterwards.
 _ACTS = ("cancel", "edit", "retry", "discard", "restore", "arrived", "send_again")
 #: Acts on many, answered with what was done and what was left (`acts.Done`).
-_MANY = ("retry_many", "cancel_many", "discard_many", "restore_many", "set_priority")
+_MANY = ("retry_many", "cancel_many", "discard_many", "restore_many", "set_priority", "redirect")
 
 
 class Bridge:

@@ -77,6 +77,11 @@ class ByHand:
     async def restore_many(self, ids: Sequence[str], reason: str = "") -> Done:
         return self._acted(await self.acts.act_many(ids, Event.RESTORE, reason))
 
+    async def redirect(self, ids: Sequence[str], lane: str, reason: str = "") -> Done:
+        """Send each by another lane, as long as nothing of it may have arrived where it was to go;
+        what may have is in ``left``. Raises `InvalidItem` for a lane that does not exist."""
+        return self._acted(await self.acts.redirect(ids, lane, reason))
+
     async def set_priority(self, ids: Sequence[str], priority: int) -> Done:
         """Give each the priority 1 (low) to 10. Raises `InvalidItem`."""
         return self._acted(await self.acts.set_priority(ids, priority))

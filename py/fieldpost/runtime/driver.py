@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fieldpost.destinations.base import Contact
-from fieldpost.engine.breaker import rules_of
+from fieldpost.engine.breaker import OPEN, rules_of
 from fieldpost.engine.limits import BEAT_EVERY_MS, LOCK_WAIT_MS, STEAL_AFTER_MS
 from fieldpost.engine.machine import Woken, step
 from fieldpost.engine.retry import DELAY_MS_MAX, RetryPolicy, policy_of
@@ -31,6 +31,7 @@ from fieldpost.ports import (
 from . import lane as lanes
 from .committer import Change, Committer, Write
 from .contact import make_contact, note, word
+from .failover import fail_over
 from .lane import LaneState
 from .metering import MeteredTransport
 from .overdue import finish_left_over
@@ -103,6 +104,9 @@ class Driver:
         self.slots = slots or asyncio.Semaphore(lane.requests)
         #: How many items wait for this lane, of the store's counters; the queue tells.
         self.open_items: Callable[[Mapping[str, int]], int] = lambda found: found.get("open", 0)
+        #: The lane that takes over while this one's destination is away, and who is told of it.
+        self.failover: Lane | None = None
+        self.moved: Callable[[], None] = lambda: None
         #: Whether the queue has this lane only, so that its counters are the lane's.
         self.alone = True
         #: Whether items of a kind may be given up under load; the queue tells.
@@ -166,6 +170,10 @@ class Driver:
             await self.keep_lane(state)
         if state.held:
             return
+        if self.failover is not None and state.breaker.mode == OPEN:
+            await self._promote(by_hand=by_hand)
+            if await fail_over(self, self.failover):
+                self.moved()
         work = await self._has_work(counters)
         if not ask_now and (not work or state.wait_ms(self.host.clock.now()) > 0):
             return

@@ -78,6 +78,8 @@ class Queue(ByHand, Controls, Upkeep):
             driver.droppable = self.kinds.droppable
             driver.alone = len(self.routes) == 1
             driver.open_items = partial(self.routes.open_items, name)
+            driver.failover = self.routes.failover_of(name)
+            driver.moved = lambda: self._changed(ask_now=False)
         self._driver = self._drivers[self.routes.home.lane]
         self._intake = Intake(
             host.store,

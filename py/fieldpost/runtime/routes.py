@@ -25,7 +25,8 @@ class Lane:
     """``name``: kept in every row that takes it, so it must not change; that of the destination
     where it is empty. ``kinds``: only these take it, and nothing else does; None: all that no other
     lane names. ``policy``, ``breaker``: presets by name, or one's own; None: the queue's.
-    ``requests``: how many may be under way at once (1 to `limits.REQUESTS_MAX`)."""
+    ``requests``: how many may be under way at once (1 to `limits.REQUESTS_MAX`); ``failover``: the
+    lane that takes over what is known not to be at this one's destination, while that is away."""
 
     destination: Destination
     name: str = ""
@@ -33,10 +34,19 @@ class Lane:
     policy: PolicyLike | None = None
     breaker: RulesLike = None
     requests: int = 1
+    failover: str | None = None
 
     @property
     def lane(self) -> str:
         return self.name or self.destination.lane
+
+    def demand(self, kind: str, *, files: bool) -> None:
+        """Raises `InvalidItem` unless the destination takes the kind, and the files if any."""
+        declared = self.destination.declaration
+        if declared.kinds is not None and kind not in declared.kinds:
+            raise InvalidItem(fields={"kind": f"is not taken by {self.lane}"})
+        if files and not declared.attachments:
+            raise InvalidItem(fields={"attachments": f"cannot be sent to {self.lane}"})
 
 
 class Routes:
@@ -58,6 +68,11 @@ class Routes:
                 self._by_kind[kind] = lane.lane
         if not lanes:
             wrong["lanes"] = "must name a destination"
+        for lane in lanes:
+            if lane.failover is not None and lane.failover in {*self._lanes} - {lane.lane}:
+                continue
+            if lane.failover is not None:
+                wrong[f"lanes.{lane.lane}"] = f"has no other lane {lane.failover!r} to fail over to"
         if wrong:
             raise ConfigError(fields=wrong)
 
@@ -95,18 +110,23 @@ class Routes:
     def of(self, kind: str, asked: object = None, *, loosely: bool = False) -> Lane:
         """The lane that an item of a kind takes: the one ``asked`` for, the one that names its
         kind, else the first that takes any; ``loosely``, what asks for a lane that is not there
-        goes as if it had not. Raises `InvalidItem`, also where the lane's destination does not take
-        the kind."""
-        lane = self._lanes.get(str(asked)) if asked is not None else None
-        if asked is not None and lane is None and not loosely:
-            raise InvalidItem(fields={"lane": f"must be one of {', '.join(self._lanes)}"})
+        goes as if it had not. Raises `InvalidItem`. (Whether its destination takes the item:
+        `Lane.demand`.)"""
+        lane = self._lanes.get(str(asked)) if loosely else self.named(asked)
         lane = lane or self._lanes.get(self._goes_by(kind) or "")
         if lane is None:
             raise InvalidItem(fields={"kind": "goes by none of the lanes"})
-        taken = lane.destination.declaration.kinds
-        if taken is not None and kind not in taken:
-            raise InvalidItem(fields={"kind": f"is not taken by {lane.lane}"})
         return lane
+
+    def named(self, lane: object) -> Lane | None:
+        """None for None. Raises `InvalidItem` for a lane that is not there."""
+        if lane is not None and lane not in self._lanes:
+            raise InvalidItem(fields={"lane": f"must be one of {', '.join(self._lanes)}"})
+        return None if lane is None else self._lanes[str(lane)]
+
+    def failover_of(self, lane: str) -> Lane | None:
+        other = self._lanes[lane].failover
+        return None if other is None else self._lanes[other]
 
     def open_items(self, lane: str, counters: Mapping[str, int]) -> int:
         """How many wait for the lane, by the counters of their kinds: an estimate where items were
