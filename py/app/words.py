@@ -82,6 +82,7 @@ OUTCOMES = {
     "discard": "Discarded",
     "restore": "Brought back",
     "priority": "Priority changed",
+    "redirect": "Sent another way",
     "deliver": "Found at the server by a person",
     "lookup_absent": "Not found at the server by a person",
 }
