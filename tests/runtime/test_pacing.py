@@ -603,3 +603,28 @@ async def test_what_waits_for_a_window_goes_when_the_window_is_taken_away() -> N
     made.clock.advance(HOUR)
     await turn(made)
     assert made.gateway.inbox == [*ids, later]
+
+
+# --- owners --------------------------------------------------------------------------------------
+
+
+async def test_owners_take_turns_where_they_share() -> None:
+    """U42: one who saved 500 holds up nobody who comes behind, and urgent work is still first."""
+    made = world()
+    limit(made, 10)
+    await made.queue.configure(share_by_owner=True)
+    many = [await add(made, owner="ada") for _ in range(500)]
+    few = [await add(made, owner="bob") for _ in range(3)]
+    urgent = await add(made, priority=10, owner="ada")
+    nobody = await add(made)
+    await made.queue.sync()
+    sent = made.gateway.inbox
+    assert sent[0] == urgent
+    assert set(sent[1:10]) >= {*few, nobody, many[0]}
+    assert sorted(sent) == sorted([*many, *few, urgent, nobody])
+    assert [id_ for id_ in sent if id_ in set(many)] == many  # each one's own order stays
+    await made.queue.configure(share_by_owner=False)
+    made.gateway.inbox.clear()
+    more = [await add(made, owner="ada") for _ in range(20)] + [await add(made, owner="bob")]
+    await made.queue.sync()
+    assert made.gateway.inbox == more

@@ -7,6 +7,7 @@ smallest sequence: the clock may have jumped (invariant 8), it only tells how lo
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
@@ -39,10 +40,12 @@ class ReadyKey(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What is known of a ready row beyond its key. ``created_at``: ms; ``attempts``: tries used."""
+    """What is known of a ready row beyond its key. ``created_at``: ms; ``attempts``: tries used;
+    ``owner``: whose it is, where that matters."""
 
     created_at: int
     attempts: int = 0
+    owner: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +79,14 @@ def observed(before: Average | None, ok: bool, response_ms: float, now: int) -> 
 @dataclass(frozen=True, slots=True)
 class Rule:
     """How to choose. ``since``: when this lane last began to send after a silence; waiting that
-    nobody could have ended does not count. ``averages``: by priority."""
+    nobody could have ended does not count. ``averages``: by priority; ``share``: owners take turns
+    (U42), within a level where the strategy goes by priority."""
 
     strategy: Strategy = "priority"
     max_wait_ms: int = MAX_WAIT_MS
     since: int = 0
     averages: Mapping[int, Average] | None = None
+    share: bool = False
 
 
 def priority_of(level: int) -> int:
@@ -121,7 +126,8 @@ def choose(
     """The next ``limit`` rows, in the order to send them.
 
     ``keys``: up to ``limit`` first rows of each level, and for `lifo` as many last ones; ``seen``:
-    at least the first row of each level; ``draw``: chance, uniform in [0, 1).
+    at least the first row of each level, all where owners share; ``draw``: chance, uniform in
+    [0, 1).
     """
     pool = sorted(set(texts_or_files(keys)), key=lambda key: key.sequence)
     known = {key.id: seen[key.id] for key in pool if key.id in seen}
@@ -133,8 +139,23 @@ def choose(
     if aged:
         aged = aged[: places // OLD_SHARE or int(draw() * OLD_SHARE < places)]
     left = _without(left, aged)
-    by_rule = _ordered(left, known, rule, places - len(aged), now, draw)
+    by_rule = _ordered(left, known, rule, len(left) if rule.share else places, now, draw)
+    if rule.share:
+        by_rule = _in_turns(by_rule, known, rule)
     return [*chosen, *aged, *by_rule[: places - len(aged)]]
+
+
+def _in_turns(keys: Sequence[ReadyKey], seen: Mapping[str, Seen], rule: Rule) -> list[ReadyKey]:
+    """The first one of each owner, then the second one of each, and so on."""
+    by_level = rule.strategy == "priority"
+    counts: Counter[tuple[int, str | None]] = Counter()
+    turns: dict[ReadyKey, tuple[int, int]] = {}
+    for key in keys:
+        level = key.level if by_level else 0
+        place = level, seen[key.id].owner if key.id in seen else None
+        turns[key] = level, counts[place]
+        counts[place] += 1
+    return sorted(keys, key=turns.__getitem__)
 
 
 def _without(keys: Sequence[ReadyKey], taken: Sequence[ReadyKey]) -> list[ReadyKey]:

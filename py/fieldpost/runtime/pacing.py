@@ -220,7 +220,8 @@ class Pacing:
         if not 0 <= now - memory.last < bound or memory.since > now:
             memory.since = now
         memory.last = now
-        return Rule(settings.strategy, bound, memory.since, memory.averages)
+        shared = settings.share_by_owner
+        return Rule(settings.strategy, bound, memory.since, memory.averages, shared)
 
     def network(self) -> dict[str, Any]:
         """What is known of the network and the device, for `Queue.status`."""

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 #: `priority`, the default, looks for old rows this often while more is ready than fits.
 _AGEING_EVERY_MS = 1_000
+#: Where owners share, so many batches of each level are looked at, from its front and from its end:
+#: whoever comes behind a long row of another's is seen at once.
+_WINDOW = 2
 #: A row parked for a window is looked at again after this at the latest: a due time further off
 #: than a day counts as stranded by a clock (`Store.waiting`).
 _PARKED_MS_MAX = DELAY_MS_MAX // 2
@@ -72,7 +75,9 @@ class Picker:
         store, lane = driver.host.store, driver.lane
         now, draw = driver.host.clock.now(), driver.host.entropy.fraction
         rule, may_go = driver.pacing.rule(now), driver.pacing.may_go
-        if rule.strategy == "priority":  # in the order of the index, but for what is old
+        if (
+            rule.strategy == "priority" and not rule.share
+        ):  # in the order of the index, but for what is old
             ready = await store.ready(lane, limit, PARTS)
             rows = [row for row in ready if may_go(row.item.level)]
             if len(rows) < limit:  # that is all there is
@@ -81,7 +86,8 @@ class Picker:
                 return _in_order(rows, choose(keys, seen, rule, limit, now, draw))
             if not self._old and not await self._finds_old(rule, now):
                 return rows
-        ready_keys = await store.ready_keys(lane, limit)
+        window = limit * _WINDOW if rule.share else limit
+        ready_keys = await store.ready_keys(lane, window)
         keys = texts_or_files(key for key in ready_keys if may_go(key.level))
         heads = {key: key.id for key in _heads(keys)}
         seen = await self._seen(heads.values())
@@ -95,9 +101,11 @@ class Picker:
             rows = await store.get([key.id for key in oldest[:limit]], PARTS if overdue else ())
             seen |= {row.item.id: _seen(row.item) for row in rows}
             opened = {row.item.id: row for row in rows if overdue}
-        if rule.strategy == "lifo":
-            newest = await store.ready_keys(lane, limit, newest_first=True)
+        if rule.strategy == "lifo" or rule.share:
+            newest = await store.ready_keys(lane, window, newest_first=True)
             keys += [key for key in newest if may_go(key.level)]
+        if rule.share:
+            seen |= await self._seen({key.id for key in texts_or_files(keys)})
         chosen = choose(keys, seen, rule, limit, now, draw)
         rest = await store.get([key.id for key in chosen if key.id not in opened], PARTS)
         opened |= {row.item.id: row for row in rest}
@@ -145,7 +153,7 @@ def _key(item: Item) -> ReadyKey:
 
 
 def _seen(item: Item) -> Seen:
-    return Seen(item.created_at, item.attempts)
+    return Seen(item.created_at, item.attempts, item.owner)
 
 
 def _heads(keys: Sequence[ReadyKey]) -> list[ReadyKey]:

@@ -45,6 +45,8 @@ class Settings:
     wait_for_unmetered: bool = False
     #: Do less while the battery is low or nobody looks at the app (`engine.power`).
     save_power: bool = True
+    #: Owners of items take turns: one who saves hundreds does not hold up the others.
+    share_by_owner: bool = False
     #: As `engine.windows.parse_window` takes them.
     maintenance: tuple[Mapping[str, Any], ...] = ()
     #: Kinds of work sent in windows of use ``disruptive`` only, where there is such a window.
@@ -121,6 +123,7 @@ _CHECKS: dict[str, Callable[[Any], str]] = {
     "every_minutes": _whole(0, _DAY_MINUTES),
     "wait_for_unmetered": _flag,
     "save_power": _flag,
+    "share_by_owner": _flag,
     "maintenance": _maintenance,
     "disruptive_kinds": _texts,
     "utc_offset_minutes": _whole(-_DAY_MINUTES, _DAY_MINUTES, none=True),
