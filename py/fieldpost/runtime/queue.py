@@ -203,13 +203,14 @@ class Queue(ByHand, Controls, Upkeep):
     async def status(self) -> dict[str, Any]:
         """Counts, connection, progress: one read of counters and one of each lane, O(1).
 
-        What is said of the connection is said of the first lane; ``lanes`` has all of them.
+        ``connection`` and ``lane`` are the first lane's, ``paused`` is of all; ``lanes`` has each.
         """
         counters = await self._host.store.counters()
         counts = {str(s): counters.get(f"state:{s}", 0) for s in State}
         lanes = {name: await self._lane_status(name, counters) for name in self._drivers}
         home, pacing = lanes[self._driver.lane], self._driver.pacing
         under_way = [lane["progress"] for lane in lanes.values() if lane["progress"] is not None]
+        pauses = [lane["paused"] for lane in lanes.values()]
         may_claim = any(driver.may_claim for driver in self._drivers.values())
         trouble = self._loop.trouble
         return {
@@ -231,7 +232,7 @@ class Queue(ByHand, Controls, Upkeep):
             "connection_text": home["connection_text"],
             "lane": home["lane"],
             "lanes": lanes,
-            "paused": home["paused"],
+            "paused": None if None in pauses else home["paused"],
             "leader": self._driver.leading,
             "next_try_at": self._loop.next_turn_at if counters.get("open") and may_claim else None,
             "last_sync_at": self._loop.last_sync_at,
