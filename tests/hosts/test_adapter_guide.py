@@ -229,3 +229,28 @@ async def test_what_the_guide_says_is_refused_is_refused(
             await queue.enqueue(kind, payload, **options)
         assert refused.value.fields == wrong
         assert (await queue.status())["waiting"] == 0
+
+
+async def test_a_pause_of_one_lane_is_no_pause_of_the_queue(
+    example: SimpleNamespace, warehouse: Warehouse
+) -> None:
+    warehouse.opened()
+    lanes = [
+        fieldpost.Lane(example.Warehouse(name, url=warehouse.url), kinds=kinds)
+        for name, kinds in (("warehouse", frozenset({"order"})), ("spare", frozenset()))
+    ]
+    async with await fieldpost.open(None, lanes=lanes, kinds=[example.ORDER]) as queue:
+        await queue.pause("stocktaking", lane="warehouse")
+        paused = await queue.enqueue("order", ORDER)
+        other = await queue.enqueue("order", ORDER | {"pieces": 3}, lane="spare")
+        status = await queue.sync()
+        assert (await state(queue, paused), await state(queue, other)) == ("pending", "completed")
+        assert status["paused"] is None
+        assert status["lanes"]["warehouse"]["paused"] == "stocktaking"
+        assert status["lanes"]["spare"]["paused"] is None
+        assert {turn["lane"] for turn in await queue.history()} == {"spare"}
+        await queue.pause("by hand")
+        assert (await queue.status())["paused"] == "by hand"
+        await queue.resume()
+        await queue.sync()
+        assert await state(queue, paused) == "completed"

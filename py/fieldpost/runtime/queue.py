@@ -210,7 +210,6 @@ class Queue(ByHand, Controls, Upkeep):
         lanes = {name: await self._lane_status(name, counters) for name in self._drivers}
         home, pacing = lanes[self._driver.lane], self._driver.pacing
         under_way = [lane["progress"] for lane in lanes.values() if lane["progress"] is not None]
-        pauses = [lane["paused"] for lane in lanes.values()]
         may_claim = any(driver.may_claim for driver in self._drivers.values())
         trouble = self._loop.trouble
         return {
@@ -232,7 +231,7 @@ class Queue(ByHand, Controls, Upkeep):
             "connection_text": home["connection_text"],
             "lane": home["lane"],
             "lanes": lanes,
-            "paused": None if None in pauses else home["paused"],
+            "paused": None if None in [x["paused"] for x in lanes.values()] else home["paused"],
             "leader": self._driver.leading,
             "next_try_at": self._loop.next_turn_at if counters.get("open") and may_claim else None,
             "last_sync_at": self._loop.last_sync_at,
