@@ -3,6 +3,7 @@ speaks of: it keeps keys, and can be asked for an order by its key."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import runpy
@@ -130,6 +131,12 @@ async def state(queue: fieldpost.Queue, item: fieldpost.Item) -> str:
     return str((await queue.get(item.id)).state)
 
 
+async def arrived(queue: fieldpost.Queue, item: fieldpost.Item) -> None:
+    async with asyncio.timeout(20):
+        while await state(queue, item) != "completed":
+            await queue.sync()
+
+
 async def test_an_order_saved_without_a_network_arrives_once_there_is_one(
     example: SimpleNamespace, warehouse: Warehouse, tmp_path: Path
 ) -> None:
@@ -158,8 +165,7 @@ async def test_an_answer_that_is_lost_doubles_nothing_where_keys_are_kept(
     warehouse.lose, warehouse.keeps_keys = 1, keeps_keys
     async with await example.open_queue(warehouse.url) as queue:
         order = await queue.enqueue("order", ORDER)
-        while await state(queue, order) != "completed":
-            await queue.sync()
+        await arrived(queue, order)
     assert warehouse.posts == [order.send_id] * 2
     assert len(warehouse.orders) == (1 if keeps_keys else 2)
 
@@ -176,8 +182,7 @@ async def test_after_the_window_it_is_asked_instead(
     lane = fieldpost.Lane(made, kinds=frozenset({"order"}))
     async with await fieldpost.open(None, lanes=[lane], kinds=[example.ORDER]) as queue:
         order = await queue.enqueue("order", ORDER)
-        while await state(queue, order) != "completed":
-            await queue.sync()
+        await arrived(queue, order)
     assert warehouse.asked[-1] == order.send_id
     assert warehouse.posts == [order.send_id] * (1 if taken else 2)
     assert len(warehouse.orders) == 1
@@ -193,8 +198,7 @@ async def test_a_sign_in_page_is_not_a_delivery(
         status = await queue.sync()
         assert status["lanes"]["warehouse"]["connection"] == "sign_in_page"
         warehouse.page = b""
-        while await state(queue, order) != "completed":
-            await queue.sync()
+        await arrived(queue, order)
     assert len(warehouse.orders) == 1
 
 
