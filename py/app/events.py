@@ -253,5 +253,7 @@ OF = {
     "export": _exported,
     "chosen": lambda app, name, _element: app.outbox.chosen(name),
     "many": lambda app, name, _element: app.attention.many(name),
-    "server": lambda app, name, _element: app.settings.ask_server(name),
+    "server": lambda app, name, element: app.settings.ask_server(
+        name, element.getAttribute("data-lane")
+    ),
 }

@@ -12,6 +12,8 @@ BY_HAND = {
     "resume": ("force_close", "Sending again"),
     "afresh": ("reset", "Started afresh"),
 }
+#: The acts on one lane that need no question -> (the engine's method, what is said).
+AT_ONCE = {"pause": ("pause", "Paused"), "go": ("resume", "Resumed")}
 
 
 class Settings:
@@ -73,23 +75,35 @@ class Settings:
 
     # The server's guard, by hand
 
-    def ask_server(self, act):
-        """Whether that is really wanted: it counts for every tab, until somebody changes it."""
+    def ask_server(self, act, lane=None):
+        """Whether that is really wanted: it counts for every tab, until somebody changes it.
+        ``lane``: of which server, where there are several."""
+        if act in AT_ONCE:
+            method, said = AT_ONCE[act]
+            self._app.task(self._app.outbox.ask(method, _named(lane, said), {"lane": lane}))
+            return
         question = {
             "view": server_view.question,
             "form": "server-form",
             "do": self._server,
             "act": act,
+            "lane": lane,
             "state": self._app.state,
         }
         self._app.asking.ask(question)
 
     async def _server(self, asked, _values):
         asking, (action, said) = self._app.asking, BY_HAND[asked["act"]]
+        lane = asked["lane"]
         asking.busy(asked)
         try:
-            await self._app.engine.call("breaker", {"action": action})
+            args = {"action": action, "lane": lane} if lane else {"action": action}
+            await self._app.engine.call("breaker", args)
         except EngineError as error:
             asking.refused(asked, (error.message + " " + error.todo).strip())
             return
-        asking.done(asked, said)
+        asking.done(asked, _named(lane, said))
+
+
+def _named(lane, said):
+    return lane + ": " + said if lane else said

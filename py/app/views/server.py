@@ -20,9 +20,12 @@ SERVER = {
     "held": ("warn", "Sending to this server was stopped by hand.", ("resume", "afresh")),
 }
 #: act -> (words of the button, drawing, title of the question, what will happen, words of its yes).
-#: "try" is not asked: it changes nothing but the time of the next try.
+#: "try" is not asked, as it changes nothing but the time of the next try; nor are "pause" and "go",
+#: which take each other back. Those two are of a lane among several: "Sending" pauses all of them.
 ACTS = {
     "try": ("Try now", "refresh", None, None, None),
+    "pause": ("Pause", "pause", None, None, None),
+    "go": ("Resume", "play", None, None, None),
     "stop": (
         "Stop sending to it",
         "pause",
@@ -64,31 +67,68 @@ ACTS = {
 
 
 def server(state):
-    """How the server is doing, from the engine's guard of it, and a person's say in it."""
-    lane = (state.get("status") or {}).get("lane") or {}
-    if lane.get("breaker") not in SERVER:
+    """How the server is doing, from the engine's guard of it, and a person's say in it; where the
+    queue has several, a card for each."""
+    status = state.get("status") or {}
+    lanes = status.get("lanes") or {}
+    if len(lanes) < 2:
+        return _server(state, status.get("lane") or {})
+    # The page's interpreter keeps no order in what it reads from JSON.
+    return [_server(state, lanes[name]["lane"], name, lanes[name]) for name in sorted(lanes)]
+
+
+def _server(state, guard, lane=None, one=None):
+    """``one``: what `status` says of the ``lane``, where there are several."""
+    if guard.get("breaker") not in SERVER:
         return None
-    tone, text, acts = SERVER[lane["breaker"]]
-    requests = lane.get("requests")
-    if lane["breaker"] == "closed" and not requests:
+    tone, text, offered = SERVER[guard["breaker"]]
+    acts = list(offered)
+    if guard["breaker"] == "closed" and not guard.get("requests"):
         text, tone = "Nothing was sent to the server lately.", "off"
-    shown = [
-        button(
-            ACTS[name][0],
-            "sync" if name == "try" else "server-" + name,
-            {"key": name, "class": "small" if name in ("try", "resume") else "small quiet"},
-            ACTS[name][1],
-        )
-        for name in acts
-    ]
-    facts = [_fact(name, said) for name, said in _counted(lane, state["now"])]
+    facts, more = _counted(guard, state["now"]), None
+    if one is not None:
+        facts.insert(0, ("Waiting", words.count(one.get("waiting") or 0, "item")))
+        more = _in_the_way(one)
+        act = _switch(state, lane, one)
+        if act:
+            acts.insert(0, act)
+        if one.get("paused"):
+            text, tone = "Sending to this server is paused.", "warn"
+            acts = [name for name in acts if name != "try"]  # a pause holds by hand, too
     return card(
-        "server",
-        "Server",
+        "server-" + lane if lane else "server",
+        "Server: " + lane if lane else "Server",
         h("p", {"class": "state " + tone}, text),
-        h("dl", {"class": "facts"}, facts) if facts else None,
-        h("div", {"class": "acts"}, shown),
+        h("p", {"class": "meta"}, more) if more else None,
+        h("dl", {"class": "facts"}, [_fact(name, said) for name, said in facts]) if facts else None,
+        h("div", {"class": "acts"}, [_act(name, lane) for name in acts]),
     )
+
+
+def _act(name, lane):
+    text, drawing = ACTS[name][:2]
+    quiet = "small" if name in ("try", "resume", "go") else "small quiet"
+    props = {"key": name, "class": quiet, "data-lane": lane}
+    return button(text, "sync" if name == "try" else "server-" + name, props, drawing)
+
+
+def _switch(state, lane, one):
+    """The act that pauses the lane or ends its pause; None where neither changes anything."""
+    if not one.get("paused"):
+        return "pause" if one["lane"]["breaker"] != "held" else None
+    values = (state.get("settings") or {}).get("values") or {}
+    paused = values.get("paused") or {}
+    return "go" if lane in paused and "all" not in paused else None
+
+
+def _in_the_way(one):
+    """What the server, or somebody before it, said last that keeps things from it; the line at the
+    top of the page speaks of the first server only."""
+    word = one.get("connection")
+    if word in ("online", "offline", "held"):
+        return None
+    known = model.CONNECTIONS.get(word)
+    return one.get("connection_text") or (known[0] if known else None)
 
 
 def _counted(lane, now):
@@ -119,9 +159,13 @@ def _fact(name, said):
 def question(asked):
     """Whether that is really wanted (see `app.settings`)."""
     _, _, title, text, go = ACTS[asked["act"]]
-    waiting = model.waiting(asked["state"])
+    lane, state = asked["lane"], asked["state"]
+    waiting = model.waiting(state)
+    if lane:
+        waiting = (state["status"]["lanes"].get(lane) or {}).get("waiting")
     number = "{} now.".format(words.count(waiting, "item waits", "items wait")) if waiting else None
-    content = [h("p", {}, text), h("p", {"class": "meta"}, number) if number else None]
+    named = h("strong", {}, lane + ": ") if lane else None
+    content = [h("p", {}, named, text), h("p", {"class": "meta"}, number) if number else None]
     return ask.frame(title, "server-form", content, asked["said"], go, "Leave it")
 
 

@@ -205,7 +205,7 @@ class Queue(ByHand, Controls, Upkeep):
     async def status(self) -> dict[str, Any]:
         """Counts, connection, progress: one read of counters and one of each lane, O(1).
 
-        What is said of the connection is said of the first lane; ``lanes`` has all of them.
+        ``connection`` and ``lane`` are the first lane's, ``paused`` is of all; ``lanes`` has each.
         """
         counters = await self._host.store.counters()
         counts = {str(s): counters.get(f"state:{s}", 0) for s in State}
@@ -233,7 +233,7 @@ class Queue(ByHand, Controls, Upkeep):
             "connection_text": home["connection_text"],
             "lane": home["lane"],
             "lanes": lanes,
-            "paused": home["paused"],
+            "paused": None if None in [x["paused"] for x in lanes.values()] else home["paused"],
             "leader": self._driver.leading,
             "next_try_at": self._loop.next_turn_at if counters.get("open") and may_claim else None,
             "last_sync_at": self._loop.last_sync_at,
