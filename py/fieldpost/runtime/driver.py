@@ -105,6 +105,8 @@ class Driver:
         self.open_items: Callable[[Mapping[str, int]], int] = lambda found: found.get("open", 0)
         #: Whether the queue has this lane only, so that its counters are the lane's.
         self.alone = True
+        #: Whether the device's token is meant for this destination; the queue tells.
+        self.signs_in = True
         #: Whether items of a kind may be given up under load; the queue tells.
         self.droppable: Callable[[str], bool] = lambda _kind: False
         #: When the drain last looked for a person's word, monotonic; None: it looks at once.

@@ -76,6 +76,7 @@ class Queue(ByHand, Controls, Upkeep):
         for name, driver in self._drivers.items():
             driver.droppable = self.kinds.droppable
             driver.alone = len(self.routes) == 1
+            driver.signs_in = driver.destination is self._destination
             driver.open_items = partial(self.routes.open_items, name)
         self._driver = self._drivers[self.routes.home.lane]
         self._intake = Intake(

@@ -16,7 +16,7 @@ from .sites import ARCHIVE, ARCHIVED, HOME
 from .world import Tab, World
 
 #: Seconds within which an item arrives while another destination is in trouble.
-BULKHEAD_S = 60.0
+BULKHEAD_S = 45.0
 _LOOK_EVERY_S = 1.0
 _HERE = (State.COMPLETED, State.HANDED_OVER)
 #: How a person stops a lane.
