@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from .families import FAMILIES
 from .gateway import POISON, REFUSED
-from .network import FAULTS
 from .lanes import LANES, begin_trouble
+from .network import FAULTS
 from .people import act, capture, enqueue, lose_blob, new_id, person, sign_in, way
 from .world import Config, Tab, World
 
@@ -20,8 +20,8 @@ _DAY_MS = 24 * 3600 * 1000
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """``weight``: how often, against the others; ``related``, ``lanes``: only where items have to do
-    with one another, or take several lanes (`Config`)."""
+    """``weight``: how often, against the others; ``related``, ``lanes``: only where items have to
+    do with one another, or take several lanes (`Config`)."""
 
     weight: float
     do: Callable[[World], Awaitable[None]]

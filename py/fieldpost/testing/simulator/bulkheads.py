@@ -1,4 +1,4 @@
-"""What lanes owe one another, and a lane its destination: seen from what leaves and what is stored."""
+"""What lanes owe one another, and each its destination: seen by what leaves and what is stored."""
 
 from __future__ import annotations
 

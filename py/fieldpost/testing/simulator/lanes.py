@@ -1,5 +1,5 @@
-"""What happens in worlds with several destinations: one is away while the others are well, lanes are
-paused and held by hand; and the trial of the bulkheads between them."""
+"""What happens in worlds with several destinations: one is away while the others are well, lanes
+are paused and held by hand; and the trial of the bulkheads between them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fieldpost.engine.transitions import State
 from fieldpost.runtime.lane import ACTIONS as WORDS
 
 from .network import TROUBLES
-from .people import act, capture, enqueue, new_id
+from .people import act, capture, enqueue, new_id, sign_in
 from .sites import ARCHIVE, ARCHIVED, HOME
 from .world import Tab, World
 
@@ -41,7 +41,7 @@ def begin_trouble(world: World) -> None:
 def save_many(world: World, tab: Tab) -> None:
     """So many that one lane has several requests to send at once."""
     kind = ARCHIVED if world.rng.random() < 0.5 else "ticket"
-    for _ in range(3 + int(world.rng.random() * 6)):
+    for _ in range(3 + int(world.rng.random() * 4)):
         parts = int(world.rng.random() < 0.2) * 2
         act(world, tab, "save many", lambda p=parts: enqueue(world, tab, parts=p, kind=kind))  # type: ignore[misc]
 
@@ -73,15 +73,17 @@ async def trial(world: World) -> None:
     ill, well = (HOME, ARCHIVE) if world.rng.random() < 0.5 else (ARCHIVE, HOME)
     tab, trouble = await _tab(world), _one_of(world, (*TROUBLES, *_STOPPED))
     world.say(None, f"trial: {trouble}", ill)
+    for each in world.tabs:  # one that did not hear of it stops the lane for a minute
+        sign_in(world, each)
     if trouble == "paused":
         act(world, tab, "pause lane", lambda: tab.queue.pause("trial", ill))
     elif trouble == "held":
         act(world, tab, "breaker force_open", lambda: tab.queue.breaker("force_open", ill))
     else:
         world.network.troubles[world.sites[ill].host] = trouble
-    for n in range(6):
-        act(world, tab, "save", lambda p=n // 4: enqueue(world, tab, parts=p, lane=ill))  # type: ignore[misc]
-    for _ in range(3):
+    for n in range(4):
+        act(world, tab, "save", lambda p=n // 3: enqueue(world, tab, parts=p, lane=ill))  # type: ignore[misc]
+    for _ in range(2):
         await _arrives_in_time(world, well)
     world.network.troubles.clear()
     tab = await _tab(world)
@@ -123,7 +125,7 @@ def _one_of(world: World, words: tuple[str, ...]) -> str:
 
 #: Name -> (weight, what is done in a tab). Actions of the worlds with several lanes.
 LANES: dict[str, tuple[float, Callable[[World, Tab], None]]] = {
-    "save many": (3, save_many),
+    "save many": (2, save_many),
     "pause lane": (2, pause_lane),
     "resume lane": (3, resume_lane),
     "breaker": (3, word_on_breaker),

@@ -41,8 +41,8 @@ def act(world: World, tab: Tab, name: str, work: Callable[[], Awaitable[object]]
 def payload(
     world: World, item_id: str, nature: str = "", refers: Sequence[str] = (), kind: str = TICKET
 ) -> dict[str, Any]:
-    """A ticket, or feedback; ``nature``: `POISON`, `REFUSED` or nothing special; ``refers``: ids of parents
-    whose names at the destination belong into it."""
+    """A ticket, or feedback; ``nature``: `POISON`, `REFUSED` or nothing special; ``refers``: ids of
+    parents whose names at the destination belong into it."""
     severity = _SEVERITIES[int(world.rng.random() * len(_SEVERITIES))]
     if nature == POISON:
         world.expected.poison.add(item_id)

@@ -25,7 +25,7 @@ Story = Callable[[World], Coroutine[Any, Any, None]]
 #: Share of the seeds whose people save items that have to do with one another.
 RELATED_SHARE = 0.33
 #: Share of those with a second destination, and of the others that still send several at once.
-LANES_SHARE, WIDE_SHARE = 0.35, 0.1
+LANES_SHARE, WIDE_SHARE = 0.31, 0.1
 _BATCHES = (1, 2, 5, BATCH_ITEMS_MAX)
 _POLICIES = ("itsm", "itsm", "api", "interactive", "browser")
 

@@ -1,5 +1,4 @@
-"""The destinations of a world: addresses, adapters, what answers there, and whose credential is whose.
-"""
+"""The destinations of a world: addresses, adapters, ledgers, and whose credential is whose."""
 
 from __future__ import annotations
 
