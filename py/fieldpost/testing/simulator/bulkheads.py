@@ -69,9 +69,9 @@ class Bulkheads:
                 if wish is not None and new.lane not in wish.lanes:
                     self._violated("route", f"{_short(new.id)} takes the lane {new.lane}")
             self._note(new)
-        for (table, lane), text in side.items():
-            if table == _LANE and text is not None:
-                self._known_ends(lane, json.loads(text)["acks"], "keeps to acknowledge")
+        for (table, lane), record in side.items():
+            if table == _LANE and record is not None:
+                self._known_ends(lane, json.loads(record)["acks"], "keeps to acknowledge")
 
     def reverted(self, rows: Iterable[Item]) -> None:
         self._ended.clear()

@@ -21,7 +21,7 @@ from .world import Tab, World
 CALM_S = 3 * 3600.0
 _LOOK_EVERY_S = 10.0
 #: After so much calm the dates that people set come: the clock jumps on to them.
-_DATES_S = 1800.0
+_DATES_S = 3600.0
 #: The contexts' clocks drift.
 _SLACK_MS = 10_000
 
