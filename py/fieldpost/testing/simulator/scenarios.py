@@ -59,7 +59,7 @@ def chaos_config(seed: int) -> Config:
         later=seed % 5 == 4,
         token=TOKEN if seed % 7 == 3 else None,
         related=random.Random(f"related {seed}").random() < RELATED_SHARE,  # noqa: S311 - a draw
-        **_lanes(random.Random(f"lanes {seed}")),  # noqa: S311 - a draw
+        **_lanes(random.Random(f"sites {seed}")),  # noqa: S311 - a draw
     )
 
 
