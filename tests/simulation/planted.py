@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 from unittest import mock
 
+from tests.simulation.planted_lanes import PLANTED_LANES
 from tests.simulation.planted_order import PLANTED_ORDER
 
 from fieldpost.destinations.answers import ONLINE
@@ -244,4 +245,5 @@ PLANTED: dict[str, Callable[[], Any]] = {
     "a clock jump strands retries": jump_strands_retries,
     "a missing attachment counts as sent": missing_file_counts_as_sent,
     **PLANTED_ORDER,
+    **PLANTED_LANES,
 }

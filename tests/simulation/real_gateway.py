@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from fieldpost.hosts.cpython.keyring import Key, KeyRing
 from fieldpost.ports import Request, Response
-from fieldpost.testing.simulator.gateway import POISON, REFUSED, problem
+from fieldpost.testing.simulator.gateway import POISON, REFUSED, problem, text_of
 from fieldpost.testing.simulator.order import Arrival
 from gateway.destinations import Entry, Inbox
 from gateway.gateway import PRUNE_EVERY_MS
@@ -36,7 +36,7 @@ class CountingInbox(Inbox):
         self._operations: dict[int, Operation] = {}
 
     def refuse(self, operation: Operation) -> Answer | None:
-        summary = str(operation.payload.get("summary"))
+        summary = text_of(operation.payload)
         if POISON in summary:
             return Answer("busy")
         if REFUSED in summary:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Any
 from unittest import mock
 
-from tests.runtime.worlds import World
+import pytest
+from tests.runtime.worlds import DEVICE, World
 
+from fieldpost.destinations.gateway import GatewayDestination
+from fieldpost.engine.errors import DatabaseError
 from fieldpost.engine.model import Capture
 from fieldpost.engine.transitions import State
 from fieldpost.ports import Commit, Request, Response
+from fieldpost.runtime.committer import Change
 from fieldpost.runtime.device import TOKEN
+from fieldpost.runtime.queue import Queue
+from fieldpost.runtime.routes import Lane
 from fieldpost.testing.fakes import FakeGateway, lose_answer
 from fieldpost.testing.simulator.gateway import problem
 
@@ -39,6 +47,35 @@ async def test_a_tab_takes_up_the_token_that_another_tab_was_given() -> None:
     await world.store.commit(Commit(side={TOKEN: json.dumps("new")}))  # the other tab's sign_in
     await world.queue.sync()
     assert (await world.queue.get(item.id)).state is State.COMPLETED
+
+
+@dataclass(slots=True)
+class Locked(Paired):
+    """Both destinations ask for a token. ``shown``: (host, what stood there for one)."""
+
+    shown: set[tuple[str, str]] = field(default_factory=set)
+
+    async def send(self, request: Request) -> Response:
+        host, said = request.url.split("/")[2], request.headers.get("Authorization", "")
+        self.shown.add((host, said))
+        return await Paired.send(self, request)
+
+
+async def test_another_destination_is_not_shown_the_device_s_token() -> None:
+    """Seed 66: a second destination answered 401 and was shown the first one's token; its own was
+    forgotten, so nothing went there until a reload."""
+    gateway = Locked()
+    second = GatewayDestination("https://archive.example/", DEVICE, "archive-token")
+    lane = Lane(second, "archive", kinds=frozenset({"feedback"}))
+    world = World(gateway=gateway, lanes=[lane])
+    await world.store.commit(Commit(side={TOKEN: json.dumps("new")}))
+    await world.queue.enqueue("feedback", {"rating": 3, "comment": "fine"})
+    item = await world.queue.enqueue("ticket", {"summary": "Pump 3 leaks"})
+    for _ in range(2):  # the second turn knows that both were signed out
+        await world.queue.sync()
+    assert (await world.queue.get(item.id)).state is State.COMPLETED
+    said = {token for host, token in gateway.shown if host == "archive.example"}
+    assert said == {"Bearer archive-token"}
 
 
 @dataclass(slots=True)
@@ -115,3 +152,45 @@ async def test_a_parent_that_another_tab_adopts_at_that_moment_is_found() -> Non
     with mock.patch.object(world.queue._intake, "adopt", too_late):
         child = await world.queue.enqueue("ticket", {"summary": "It grew"}, depends_on=[item_id])
     assert child.state is State.BLOCKED
+
+
+@dataclass(slots=True)
+class Apart(FakeGateway):
+    """Two requests are under way together; the second one is answered when it is told to be."""
+
+    both: asyncio.Event = field(default_factory=asyncio.Event)
+    go: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def send(self, request: Request) -> Response:
+        first, answer = not self.ledger, self._answer(request)
+        if request.method == "POST":
+            if not first:
+                self.both.set()
+            await (self.both if first else self.go).wait()
+        return answer
+
+
+async def test_what_could_not_be_written_is_acknowledged_by_no_other_request() -> None:
+    """Seed 130: of two requests under way one could not write its answer down; the other one wrote
+    into the lane's record that the gateway may forget it."""
+    world = World(gateway=Apart())
+    destination = GatewayDestination("https://post.example/", DEVICE)
+    destination.declaration = replace(destination.declaration, batch_items=1)
+    queue = Queue(world.queue._host, [Lane(destination, requests=2)], owner="tab")
+    lost, other = [await queue.enqueue("ticket", {"summary": f"Pump {n}"}) for n in (1, 2)]
+    commit = queue._committer.commit
+
+    async def failing(change: Change) -> Any:
+        if any(write.put.item.id == lost.id for write in change.writes) and world.gateway.inbox:
+            assert isinstance(world.gateway, Apart)
+            world.gateway.go.set()
+            raise DatabaseError
+        return await commit(change)
+
+    with mock.patch.object(queue._committer, "commit", failing), pytest.raises(DatabaseError):
+        await queue.sync()
+    assert (await queue.get(lost.id)).state is State.IN_PROGRESS
+    assert (await queue.get(other.id)).state is State.COMPLETED
+    record = await world.store.side("lane", "gateway")
+    assert record is not None
+    assert json.loads(record)["acks"] == [other.send_id]

@@ -28,6 +28,8 @@ def test_no_invariant_breaks_in_200_worlds(first: int) -> None:
     assert counts["row completed"] > 5 * GROUP, "the worlds do not deliver enough to mean anything"
     for needed in ("killed", "frozen", "clock jumps", "storage fails after", "gateway killed"):
         assert counts[needed], f"25 worlds without '{needed}'"
+    for needed in ("arrived on trial", "pause lane", "trouble ends"):
+        assert counts[needed], f"25 worlds without '{needed}'"
     for needed in ("row blocked", "row expired", "save child", "save in line", "person: edit"):
         assert counts[needed], f"25 worlds without '{needed}'"
     assert len([fault for fault in FAULTS if counts[fault]]) > len(FAULTS) / 2
@@ -36,6 +38,24 @@ def test_no_invariant_breaks_in_200_worlds(first: int) -> None:
 def test_in_a_good_part_of_the_worlds_items_have_to_do_with_one_another() -> None:
     related = sum(chaos_config(seed).related for seed in range(200))
     assert 0.3 * 200 <= related <= 0.5 * 200
+
+
+def test_in_a_good_part_of_the_worlds_there_are_two_destinations() -> None:
+    configs = [chaos_config(seed) for seed in range(200)]
+    assert 0.3 * 200 <= sum(config.lanes for config in configs) <= 0.4 * 200
+    assert {n for config in configs for n in config.wide} == {1, 2, 3, 4}
+
+
+def test_as_many_requests_are_under_way_as_a_lane_may_have() -> None:
+    """The bounds mean something: some lanes get as far as theirs, one of them to four."""
+    most: Counter[str] = Counter()
+    for seed in (seed for seed in range(40) if chaos_config(seed).lanes):
+        world = World(seed, chaos_config(seed))
+        run_world(world, chaos)
+        most |= world.monitor.bulkheads.most
+    assert most["gateway"] >= 2
+    assert most["archive"] >= 2
+    assert most["all"] >= 3
 
 
 @pytest.mark.soak

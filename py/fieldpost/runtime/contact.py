@@ -29,7 +29,8 @@ async def make_contact(driver: Driver, state: LaneState) -> LaneState:
     """Ask a lane that is not proven open. Where its breaker is not closed this is a probe, durable
     with its deadline before it leaves: one that never returns has failed."""
     host = driver.host
-    if state.contact == "signed_out":  # the person may have signed in in another tab
+    # The person may have signed in in another tab; nobody else is ever shown what was given there.
+    if state.contact == "signed_out" and driver.signs_in:
         token = await device_token(host.store)
         if token is not None:
             driver.destination.sign_in(token)

@@ -109,6 +109,8 @@ class Driver:
         self.moved: Callable[[], None] = lambda: None
         #: Whether the queue has this lane only, so that its counters are the lane's.
         self.alone = True
+        #: Whether the device's token is meant for this destination; the queue tells.
+        self.signs_in = True
         #: Whether items of a kind may be given up under load; the queue tells.
         self.droppable: Callable[[str], bool] = lambda _kind: False
         #: When the drain last looked for a person's word, monotonic; None: it looks at once.

@@ -77,6 +77,7 @@ class Queue(ByHand, Controls, Upkeep):
         for name, driver in self._drivers.items():
             driver.droppable = self.kinds.droppable
             driver.alone = len(self.routes) == 1
+            driver.signs_in = driver.destination is self._destination
             driver.open_items = partial(self.routes.open_items, name)
             driver.failover = self.routes.failover_of(name)
             driver.moved = lambda: self._changed(ask_now=False)

@@ -209,7 +209,13 @@ class Sending:
             self.state = replace(self.state, acks=(*old, *new))
             return {(lanes.TABLE, driver.lane): self.state.dump(), **notes}
 
-        return await driver.commit_each([*settled, *others], side)
+        try:
+            return await driver.commit_each([*settled, *others], side)
+        except BaseException:
+            # Perhaps not durable: no other request under way may acknowledge it.
+            old = tuple(ack for ack in self.state.acks if ack in before)
+            self.state = replace(self.state, acks=old)
+            raise
 
     def _acks(self) -> tuple[str, ...]:
         acks = [ack for ack in self.state.acks if ack not in self._acking][:_ACKS_MAX]

@@ -10,21 +10,26 @@ from dataclasses import dataclass
 
 from .families import FAMILIES
 from .gateway import POISON, REFUSED
+from .lanes import LANES, begin_trouble
 from .network import FAULTS
-from .people import act, capture, enqueue, lose_blob, new_id, person, sign_in
-from .world import Tab, World
+from .people import act, capture, enqueue, lose_blob, new_id, person, sign_in, way
+from .world import Config, Tab, World
 
 _DAY_MS = 24 * 3600 * 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """``weight``: how often, against the others; ``related``: only where items have to do with one
-    another (`Config.related`)."""
+    """``weight``: how often, against the others; ``related``, ``lanes``: only where items have to
+    do with one another, or take several lanes (`Config`)."""
 
     weight: float
     do: Callable[[World], Awaitable[None]]
     related: bool = False
+    lanes: bool = False
+
+    def fits(self, config: Config) -> bool:
+        return config.related >= self.related and config.lanes >= self.lanes
 
 
 def _in_a_tab(do: Callable[[World, Tab], None]) -> Callable[[World], Awaitable[None]]:
@@ -47,18 +52,19 @@ def _simple(do: Callable[[World], None]) -> Callable[[World], Awaitable[None]]:
 
 
 def _capture(world: World, tab: Tab) -> None:
-    act(world, tab, "capture", lambda: capture(world, tab))
+    act(world, tab, "capture", lambda: capture(world, tab, **way(world)))
 
 
 def _capture_files(world: World, tab: Tab) -> None:
     parts = 1 + int(world.rng.random() * 3)
-    act(world, tab, "capture files", lambda: capture(world, tab, parts=parts))
+    more = way(world)
+    act(world, tab, "capture files", lambda: capture(world, tab, parts=parts, **more))
 
 
 def _enqueue(world: World, tab: Tab) -> None:
     chance = world.rng.random()
     nature = POISON if chance < 0.1 else REFUSED if chance < 0.16 else ""
-    act(world, tab, "enqueue", lambda: enqueue(world, tab, nature=nature))
+    act(world, tab, "enqueue", lambda: enqueue(world, tab, nature=nature, **way(world)))
 
 
 def _enqueue_twice(world: World, tab: Tab) -> None:
@@ -76,7 +82,7 @@ def _enqueue_later(world: World, tab: Tab) -> None:
 
 def _burst(world: World, tab: Tab) -> None:
     for _ in range(2 + int(world.rng.random() * 3)):
-        act(world, tab, "enqueue", lambda: enqueue(world, tab))
+        act(world, tab, "enqueue", lambda: enqueue(world, tab, **way(world)))
 
 
 def _person_twice(world: World, tab: Tab) -> None:
@@ -122,8 +128,8 @@ async def _close(world: World) -> None:
 
 def _freeze(world: World) -> None:
     """Rather the one that holds the lock; it wakes up late and goes on."""
-    holder = world.lock.holder
-    leading = [t for t in world.tabs if holder is not None and t.place is holder.place]
+    holders = world.locks.holders()
+    leading = [t for t in world.tabs if t.place in holders]
     tab = leading[0] if leading and world.rng.random() < 0.8 else world.awake()
     if tab is not None:
         steps = int(world.rng.random() ** 2 * 100)
@@ -213,7 +219,7 @@ def _portal(world: World) -> None:
 
 
 def _gateway_killed(world: World) -> None:
-    processes = world.network.processes
+    processes = world.network.all_processes()
     world.network.kill(processes[int(world.rng.random() * len(processes))])
 
 
@@ -263,4 +269,6 @@ ACTIONS: dict[str, Action] = {
     "token expires": Action(0.7, _simple(_token)),
     "deliver later": Action(2, _simple(_deliver_later)),
     **{name: Action(weight, _in_a_tab(do), True) for name, (weight, do) in FAMILIES.items()},
+    "trouble": Action(5, _simple(begin_trouble), lanes=True),
+    **{name: Action(weight, _in_a_tab(do), lanes=True) for name, (weight, do) in LANES.items()},
 }

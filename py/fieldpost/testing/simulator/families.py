@@ -10,7 +10,7 @@ from fieldpost.engine.scheduling import STRATEGIES
 from fieldpost.engine.transitions import OPEN_STATES, State
 
 from .gateway import POISON, REFUSED
-from .people import act, capture, enqueue, new_id, person
+from .people import act, capture, enqueue, new_id, person, way
 from .world import MARKER, Tab, World
 
 _ENTITIES = 2
@@ -24,8 +24,9 @@ def save(world: World, tab: Tab, name: str, *, id: str = "", **more: Any) -> str
     """Begin to save an item, by the page or by the API; its id."""
     item_id = id or new_id(tab)
     nature = more.pop("nature", "")
-    way = capture if world.rng.random() < 0.6 else enqueue
-    act(world, tab, name, lambda: way(world, tab, nature=nature, id=item_id, **more))
+    save_by = capture if world.rng.random() < 0.6 else enqueue
+    more |= way(world)
+    act(world, tab, name, lambda: save_by(world, tab, nature=nature, id=item_id, **more))
     return item_id
 
 
@@ -36,8 +37,9 @@ def save_in_line(world: World, tab: Tab) -> None:
     async def saving() -> None:
         for _ in range(1 + int(world.rng.random() ** 2 * 4)):
             parts = int(world.rng.random() < 0.15)
-            way = capture if world.rng.random() < 0.6 else enqueue
-            await way(world, tab, parts=parts, entity=entity, nature=nature(world))
+            save_by = capture if world.rng.random() < 0.6 else enqueue
+            more = {"entity": entity, **way(world)}
+            await save_by(world, tab, parts=parts, nature=nature(world), **more)
 
     act(world, tab, "save in line", saving)
 
@@ -58,8 +60,9 @@ def save_chain(world: World, tab: Tab) -> None:
         at, parent = tab, ""
         for _ in range(3 + int(world.rng.random() * 3)):
             more = _below(world, [parent]) if parent else {}
-            way = capture if world.rng.random() < 0.6 else enqueue
-            parent = await world.loop.spawn(at.place, way(world, at, **more))
+            save_by = capture if world.rng.random() < 0.6 else enqueue
+            more |= way(world)
+            parent = await world.loop.spawn(at.place, save_by(world, at, **more))
             if world.rng.random() < 0.5:
                 at = world.awake() or tab
 
@@ -73,7 +76,7 @@ def save_fan(world: World, tab: Tab) -> None:
         chance = world.rng.random()
         bad = REFUSED if chance < 0.25 else POISON if chance < 0.35 else ""
         more: dict[str, Any] = {"entity": _entity(world)} if world.rng.random() < 0.4 else {}
-        parent = await capture(world, tab, nature=bad, **more)
+        parent = await capture(world, tab, nature=bad, **more, **way(world))
         for _ in range(2 + int(world.rng.random() * 3)):
             save(world, world.awake() or tab, "save child", **_below(world, [parent]))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -13,7 +14,7 @@ from fieldpost.testing.fakes import FakeGateway
 
 from .order import Arrival
 
-#: In a payload's summary: the gateway never gets done with it, or refuses it for good.
+#: In a payload's text: the gateway never gets done with it, or refuses it for good.
 POISON, REFUSED = "poison", "refused"
 
 #: What a paired device begins with.
@@ -87,7 +88,7 @@ class ModelGateway(FakeGateway):
         return FakeGateway._operations(self, body)
 
     def _operation(self, op: dict[str, Any]) -> dict[str, Any]:
-        summary = str(op["payload"].get("summary", ""))
+        summary = text_of(op["payload"])
         echo = {"id": op["id"], "send_id": op["send_id"]}
         if op["send_id"] not in self.ledger and REFUSED in summary:
             return {**echo, "status": "rejected", "code": "INVALID_FIELDS"}
@@ -105,6 +106,11 @@ class ModelGateway(FakeGateway):
         FakeGateway._deliver(self, op)
         self.effects[op["id"]] += 1
         self.arrivals.append(Arrival(op["id"], op["payload"], op["remote_id"]))
+
+
+def text_of(payload: Mapping[str, Any]) -> str:
+    """What people wrote, of a ticket or of feedback."""
+    return str(payload.get("summary") or payload.get("comment") or "")
 
 
 def problem(status: int, code: str, **headers: str) -> Response:

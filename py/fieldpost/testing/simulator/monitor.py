@@ -16,11 +16,12 @@ from fieldpost.engine.transitions import OPEN_STATES, TRANSITIONS, State
 from fieldpost.ports import Commit, Committed, Request
 from fieldpost.security.journal import Verifier
 
+from .bulkheads import Bulkheads
 from .disk import Disk
-from .gateway import Backend
 from .loop import Place, now
 from .order import Order
-from .tabs import DrainLock
+from .sites import Site
+from .tabs import Locks
 from .wishes import Expected
 
 #: Name -> what must hold.
@@ -31,7 +32,13 @@ INVARIANTS = {
     "one-key": "one send_id has one content, and an item keeps its send_id while it may be known",
     "one-effect": "an item takes effect at the gateway at most once",
     "fence": "no write with an old revision lands",
-    "lease": "nobody takes a row from a drainer that is alive and holds the drain lock",
+    "lease": "nobody takes a row from a drainer that is alive and holds its lane's lock",
+    "route": "an item takes the lane of its kind, or the one asked for, and goes there only",
+    "requests": "no more requests are under way than a lane, and the queue, may have",
+    "one-attempt": "an item is never under way twice at once",
+    "acknowledged": "a ledger is told to forget only what has its end durably here",
+    "own-credential": "a destination is shown no credential but its own",
+    "bulkhead": "while one destination is away the other's items do not wait for it",
     "entity-order": "of one entity, items leave and take effect in the order of their coming",
     "one-under-way": "of one entity, the destination never has two whose end is not known",
     "parents-known": "no item is refused because of a parent that was saved and is here",
@@ -61,8 +68,9 @@ class Monitor:
     def __init__(
         self,
         disk: Disk,
-        gateways: Mapping[str, Backend],
-        lock: DrainLock,
+        sites: Mapping[str, Site],
+        requests: int,
+        locks: Locks,
         marker: str,
         expected: Expected,
         violated: Violated,
@@ -71,8 +79,8 @@ class Monitor:
         attempts_max: int = 5,
     ) -> None:
         self.disk = disk
-        self._gateways = gateways  # by lane
-        self.lock = lock
+        self._sites = sites  # by lane
+        self.locks = locks
         self.marker = marker.encode()
         self._violated = violated
         self._told = told
@@ -82,6 +90,7 @@ class Monitor:
         #: Id -> the row as the last commit left it; one object for ever.
         self.rows: dict[str, Item] = {}
         self.order = Order(self.rows, expected, violated, latest)
+        self.bulkheads = Bulkheads(sites, requests, locks, expected, violated)
         self.checks = 0
         #: Lane -> arrivals that were looked at.
         self._arrivals: Counter[str] = Counter()
@@ -91,8 +100,6 @@ class Monitor:
         self._intents: dict[str, set[bytes]] = {}
         self._sent: dict[str, bytes] = {}
         self._before: dict[str, Item | None] = {}
-        #: (place, id) of the requests that are not answered yet.
-        self._waits: dict[tuple[str, str], Place] = {}
         #: Id -> tries that were answered "later" since a person revived it. Some slack: what was
         #: the lane's fault burns none.
         self._tries: Counter[str] = Counter()
@@ -116,6 +123,7 @@ class Monitor:
             self._before[item.id] = item
             changes.append((old, item))
         self.order.committed(changes)
+        self.bulkheads.committed(changes, commit.side)
         for id_ in getattr(commit, "drop", ()):
             self._removed(id_)
         self._sealed([item.id for item in done.items])
@@ -134,6 +142,7 @@ class Monitor:
         self.rows.clear()
         self.rows |= {id_: row.item for id_, row in self.disk.state.rows.items()}
         self.order.reverted()
+        self.bulkheads.reverted(self.rows.values())
         self._states = Counter(item.state for item in self.rows.values())
         self._verifier = Verifier()
         self._books()
@@ -154,26 +163,34 @@ class Monitor:
     def sending(self, place: Place, request: Request) -> None:
         """Bytes of this request are leaving."""
         self.checks += 1
+        lane = self.bulkheads.lane_at(request)
         if request.method == "POST" and request.url.endswith("/operations"):
-            for operation in json.loads(request.body)["operations"]:
-                self._leaves(place, operation["id"], operation["send_id"], request.body)
+            body = json.loads(request.body)
+            operations = body["operations"]
+            self.bulkheads.acknowledging(lane, body["ack"])
+            for operation in operations:
+                self._leaves(place, lane, operation["id"], operation["send_id"], request.body)
                 self._same_content(operation)
+            self.bulkheads.leaving(place, lane, request, [o["id"] for o in operations])
         elif request.method == "PUT" and "/attachments/" in request.url:
             item_id = request.url.split("/operations/")[1].split("/")[0]
-            self._leaves(place, item_id, request.headers["Fieldpost-Send-Id"], None)
+            self._leaves(place, lane, item_id, request.headers["Fieldpost-Send-Id"], None)
+            self.bulkheads.leaving(place, lane, request, [item_id])
 
-    def answered(self, place: Place) -> None:
-        """``place`` waits for no answer any more."""
-        self._waits = {key: who for key, who in self._waits.items() if who is not place}
+    def answered(self, request: Request) -> None:
+        """Its sender waits for no answer any more."""
+        self.bulkheads.answered(request)
 
     def effects(self) -> None:
         """The gateway may just have acted."""
         self.checks += 1
-        for lane, gateway in self._gateways.items():
+        for lane, site in self._sites.items():
+            gateway = site.backend
             for item_id, count in gateway.effects.items():
                 if count > 1:
                     self._violated("one-effect", f"{_short(item_id)} took effect {count} times")
             for arrival in gateway.arrivals[self._arrivals[lane] :]:
+                self.bulkheads.arrived(lane, arrival.id, self.rows.get(arrival.id))
                 self.order.arrived(arrival)
             self._arrivals[lane] = len(gateway.arrivals)
 
@@ -216,8 +233,8 @@ class Monitor:
         self.rows[new.id] = new
         if new.state is State.IN_PROGRESS:
             self._intent(new)
-        if new.state in _ENDS_BY_GATEWAY and not self._gateways[new.lane].has(new.id):
-            self._violated("proved", f"{name} is {new.state}, and the gateway has not got it")
+        if new.state in _ENDS_BY_GATEWAY and not self._sites[new.lane].backend.has(new.id):
+            self._violated("proved", f"{name} is {new.state}, and {new.lane} has not got it")
         before = "" if old is None else f"{old.state} -> "
         self._told(place, f"row {new.state}", f"{name} {before}{new.state} r{new.revision}")
 
@@ -231,15 +248,16 @@ class Monitor:
 
     def _taken(self, place: Place, old: Item) -> None:
         """Rows in progress are their drainer's, as long as it leads or waits for an answer."""
-        holder = self.lock.holder
+        lock = self.locks[old.lane]
+        holder = lock.holder
         if old.state is not State.IN_PROGRESS or old.lease_owner == place.name:
             return
         if holder is not None and holder.place.name == old.lease_owner and not holder.place.dead:
             self._violated(
                 "lease", f"{_short(old.id)} was taken from {old.lease_owner}, which leads"
             )
-        sender = self._waits.get((old.lease_owner or "", old.id))
-        if sender is not None and not sender.dead and sender.name not in self.lock.robbed:
+        sender = self.bulkheads.sender(old.lease_owner, old.id)
+        if sender is not None and not sender.dead and sender.name not in lock.robbed:
             self._violated(
                 "lease", f"{_short(old.id)} was taken from {sender.name}, which is sending it"
             )
@@ -250,22 +268,24 @@ class Monitor:
 
     # --- what leaves -----------------------------------------------------------------------------
 
-    def _leaves(self, place: Place, item_id: str, send_id: str, body: bytes | None) -> None:
+    def _leaves(
+        self, place: Place, lane: str, item_id: str, send_id: str, body: bytes | None
+    ) -> None:
         row, name = self.rows.get(item_id), _short(item_id)
         if row is None:
             self._violated("intent-first", f"{name} is sent and is not stored")
+        if row.lane != lane:
+            self._violated("route", f"{name} is of the lane {row.lane} and is sent to {lane}")
         if row.send_id != send_id:
             self._violated("one-key", f"{name} is sent with a key that its row has not")
         intents = self._intents.get(item_id, set())
         if body is not None and not any(intent and intent in body for intent in intents):
             self._violated("intent-first", f"{name} is sent and its bytes were never durable")
-        holder = self.lock.holder
-        leads = holder is not None and holder.place is place
+        leads = self.locks[lane].leads(place)
         if leads and (row.state is not State.IN_PROGRESS or row.lease_owner != place.name):
             self._violated("intent-first", f"{name} is sent while its row is {row.state}")
         if not intents:
             self._violated("intent-first", f"{name} is sent and was never claimed")
-        self._waits[place.name, item_id] = place
         if row.state is State.IN_PROGRESS and row.lease_owner == place.name:
             self.order.leaving(row)
 

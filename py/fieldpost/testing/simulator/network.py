@@ -48,6 +48,12 @@ FAULTS = (
     "gateway killed after",
 )
 
+#: What can be wrong with one destination while the others are well: nothing comes back, it takes
+#: ever so long, a sign-in page or a refusal of whoever asks stands before it.
+TROUBLES = ("away", "slow", "captive", "locked")
+#: What a slow one takes for a request, seconds one way. Some come in time, some do not.
+_CRAWL_S = (3.0, 18.0)
+
 #: Seconds until a killed process is up again.
 _RESTART_S = (1.0, 90.0)
 
@@ -55,7 +61,7 @@ _RESTART_S = (1.0, 90.0)
 class Watcher(Protocol):
     def sending(self, place: Place, request: Request) -> None: ...
 
-    def answered(self, place: Place) -> None: ...
+    def answered(self, request: Request) -> None: ...
 
     def effects(self) -> None: ...
 
@@ -90,7 +96,9 @@ class Network:
     watcher: Watcher
     clock: Callable[[], int]
     weather: Weather = field(default_factory=Weather)
-    processes: list[Process] = field(default_factory=lambda: [Process()])
+    #: Host -> its processes, and what is wrong there (`TROUBLES`).
+    processes: dict[str, list[Process]] = field(default_factory=dict)
+    troubles: dict[str, str] = field(default_factory=dict)
     #: Requests under way beyond their sender's knowledge (late, doubled).
     under_way: int = 0
 
@@ -101,10 +109,10 @@ class Network:
             await asyncio.sleep(0.01)
             raise NoAnswer("network", sent=False)
         self.watcher.sending(place, request)
-        fault = ""
+        fault = self._trouble(urlsplit(request.url).netloc)
         if weather.portal:
             fault = "portal page"
-        elif rng.random() < weather.chance:
+        elif not fault and rng.random() < weather.chance:
             fault = weather.kinds[int(rng.random() * len(weather.kinds))]
         if fault:
             self._say(place, fault, _path(request))
@@ -114,7 +122,10 @@ class Network:
         try:
             return await answer
         finally:
-            self.watcher.answered(place)
+            self.watcher.answered(request)
+
+    def all_processes(self) -> list[Process]:
+        return [process for processes in self.processes.values() for process in processes]
 
     def kill(self, process: Process) -> None:
         if process.up:
@@ -130,6 +141,23 @@ class Network:
 
     # --- one request -----------------------------------------------------------------------------
 
+    def _trouble(self, host: str) -> str:
+        """The fault that a request meets because of what is wrong at its destination."""
+        match self.troubles.get(host):
+            case "away":
+                return "lose request" if self.rng.random() < 0.5 else "cut before"
+            case "slow":
+                return "crawl"
+            case "captive":
+                return "portal page"
+            case "locked":
+                return "unauthorised 401"
+        return ""
+
+    def _crawl(self) -> float:
+        least, most = _CRAWL_S
+        return least + self.rng.random() * (most - least)
+
     def _begin(
         self, place: Place, request: Request, fault: str, answer: asyncio.Future[Response]
     ) -> None:
@@ -140,6 +168,8 @@ class Network:
         elif fault == "cut before":
             self.loop.outside(way, _fail, answer, "network")
         elif fault != "lose request":
+            if fault == "crawl":
+                way += self._crawl()
             if fault in ("delay", "reorder"):
                 way += self.rng.random() * (60 if fault == "delay" else 5)
             if fault == "double":
@@ -155,6 +185,8 @@ class Network:
                 return Response(200, _HTML, _PORTAL)
             case "redirect":
                 return Response(302, {"location": "https://login.example/"}, b"", redirected=True)
+            case "unauthorised 401":
+                return problem(401, "UNAUTHORISED")
             case "limited 429":
                 return problem(429, "RATE_LIMITED", retry_after=str(int(self.rng.random() * 60)))
             case "busy 503":
@@ -170,7 +202,8 @@ class Network:
     ) -> None:
         if fault == "again":
             self.under_way -= 1
-        up = [process for process in self.processes if process.up]
+        host = urlsplit(request.url).netloc
+        up = [process for process in self.processes[host] if process.up]
         if not up:
             _fail(answer, "network")
             return
@@ -179,7 +212,7 @@ class Network:
             self.kill(process)
             _fail(answer, "network")
             return
-        gateway = self.gateways[urlsplit(request.url).netloc]
+        gateway = self.gateways[host]
         response = gateway.route(request, self.clock())
         self._say(place, "answered" if fault != "again" else "answered twice", _told(response))
         self.watcher.effects()
@@ -201,7 +234,9 @@ class Network:
                 cut = Response(response.status, response.headers, half)
                 self.loop.outside(back, _succeed, answer, cut)
             case _:
-                if fault == "delay":
+                if fault == "crawl":
+                    back += self._crawl()
+                elif fault == "delay":
                     back += self.rng.random() * 40
                 self.loop.outside(back, _succeed, answer, response)
 

@@ -17,9 +17,11 @@ from fieldpost.runtime import views
 
 from .gateway import POISON, REFUSED
 from .loop import now
+from .sites import ARCHIVE, ARCHIVED, HOME, lane_of
 from .wishes import wish_of
 from .world import MARKER, Tab, World
 
+TICKET = "ticket"
 _SEVERITIES = ("low", "medium", "high", "critical")
 
 
@@ -37,23 +39,29 @@ def act(world: World, tab: Tab, name: str, work: Callable[[], Awaitable[object]]
 
 
 def payload(
-    world: World, item_id: str, nature: str = "", refers: Sequence[str] = ()
+    world: World, item_id: str, nature: str = "", refers: Sequence[str] = (), kind: str = TICKET
 ) -> dict[str, Any]:
-    """A ticket; ``nature``: `POISON`, `REFUSED` or nothing special; ``refers``: ids of parents
-    whose names at the destination belong into it."""
+    """A ticket, or feedback; ``nature``: `POISON`, `REFUSED` or nothing special; ``refers``: ids of
+    parents whose names at the destination belong into it."""
     severity = _SEVERITIES[int(world.rng.random() * len(_SEVERITIES))]
     if nature == POISON:
         world.expected.poison.add(item_id)
     elif nature == REFUSED:
         world.expected.refused.add(item_id)
     summary = f"{MARKER} {nature} {item_id[-6:]}".replace("  ", " ")
-    said = {"summary": summary, "severity": severity, "user": {"name": f"{MARKER} Beeblebrox"}}
+    said: dict[str, Any] = {"user": {"name": f"{MARKER} Beeblebrox"}}
+    if kind == TICKET:
+        said |= {"summary": summary, "severity": severity}
+    else:
+        said |= {"comment": summary, "rating": 1 + _SEVERITIES.index(severity)}
     return {**said, "related": [{"$ref": id_} for id_ in refers]} if refers else said
 
 
 def wanted(world: World, item_id: str, said: dict[str, Any], more: Mapping[str, Any]) -> None:
     """Keep what somebody is about to save."""
-    world.expected.wishes.setdefault(item_id, wish_of(more)).versions.append(said)
+    wish = world.expected.wishes.setdefault(item_id, wish_of(more))
+    wish.versions.append(said)
+    wish.lanes.add(lane_of(world.sites, more["kind"], more.get("lane")))
     world.monitor.saving(item_id)
 
 
@@ -63,9 +71,10 @@ async def capture(
     """What the page does at Save, without the engine: files, then the capture, then "Saved"."""
     item_id = id or new_id(tab)
     files = [await attach(tab, parts)] if parts else []
-    said = payload(world, item_id, nature, more.get("depends_on", ()))
+    more = {"kind": TICKET, **more}
+    said = payload(world, item_id, nature, more.get("depends_on", ()), more["kind"])
     wanted(world, item_id, said, more)
-    data = {"kind": "ticket", "payload": said, "attachments": files, **more}
+    data = {"payload": said, "attachments": files, **more}
     await tab.store.capture(Capture(item_id, tab.clock.now(), json.dumps(data).encode()))
     world.monitor.acknowledged(item_id)
     world.say(tab.place, "saved", f"…{item_id[-4:]}{f' with {parts} parts' if parts else ''}")
@@ -80,10 +89,11 @@ async def enqueue(
     item_id = id or new_id(tab)
     if parts:
         more["attachments"] = [await attach(tab, parts)]
-    said = payload(world, item_id, nature, more.get("depends_on", ()))
-    wanted(world, item_id, said, more)
+    kind = more.pop("kind", TICKET)
+    said = payload(world, item_id, nature, more.get("depends_on", ()), kind)
+    wanted(world, item_id, said, {"kind": kind, **more})
     try:
-        item = await tab.queue.enqueue("ticket", said, id=item_id, **more)
+        item = await tab.queue.enqueue(kind, said, id=item_id, **more)
     except InvalidItem:
         world.monitor.order.not_accepted(item_id)
         raise
@@ -106,6 +116,16 @@ async def attach(tab: Tab, parts: int) -> dict[str, Any]:
     )
     await tab.store.put_manifest(manifest)
     return {"id": attachment_id, "size": size, "parts": parts}
+
+
+def way(world: World) -> dict[str, Any]:
+    """Kind and lane of an item, where there are several: mostly the kind tells the lane."""
+    if not world.config.lanes:
+        return {}
+    chance = world.rng.random()
+    if chance < 0.1:
+        return {"lane": ARCHIVE} if chance < 0.05 else {"kind": ARCHIVED, "lane": HOME}
+    return {"kind": ARCHIVED} if chance < 0.5 else {}
 
 
 def new_id(tab: Tab) -> str:
@@ -132,7 +152,7 @@ def person(
         if act_name in ("cancel", "discard"):
             world.expected.by_hand.add(item.id)  # also when nobody lives to see it done
         if act_name == "edit":
-            await edit(world, where, item.id)
+            await edit(world, where, item)
         else:
             await getattr(where.queue, act_name)(item.id)
 
@@ -141,16 +161,16 @@ def person(
         act(world, beside, f"person: {act_name}", lambda: doing(beside))
 
 
-async def edit(world: World, tab: Tab, item_id: str) -> None:
+async def edit(world: World, tab: Tab, item: Item) -> None:
     """Say something else; what the gateway did not take is put right in half of the cases."""
-    expected = world.expected
+    expected, item_id = world.expected, item.id
     wish, nature = expected.wishes[item_id], ""
     if item_id in expected.poison | expected.refused:
         nature = POISON if item_id in expected.poison else REFUSED
         if world.rng.random() < 0.5:
             nature = ""
             expected.mended.add(item_id)
-    said = payload(world, item_id, nature, wish.parents)
+    said = payload(world, item_id, nature, wish.parents, item.kind)
     said["description"] = f"{MARKER} corrected, version {len(wish.versions)}"
     wish.versions.append(said)
     await tab.queue.edit(item_id, said)

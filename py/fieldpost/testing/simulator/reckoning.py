@@ -11,6 +11,7 @@ from typing import Any
 from fieldpost.engine.model import Item
 from fieldpost.engine.transitions import State
 
+from .lanes import reset_breakers, trial
 from .network import FAULTS, Weather
 from .order import OUT
 from .people import act, give_up_hopeless, holding_for_nothing, revive_failed, sign_in
@@ -71,7 +72,11 @@ async def calm(world: World) -> None:
     act(world, tab, "resume", tab.queue.resume)
     if world.config.related:
         act(world, tab, "tidy up", lambda: _no_window(tab))
+    if world.config.lanes:
+        reset_breakers(world, tab)
     await asyncio.sleep(1)
+    if world.config.lanes:
+        await trial(world)
     until = world.loop.time() + CALM_S
     gives_up = world.rng.random() < 0.7
     while not settled(world) or (gives_up and holding_for_nothing(world)):
@@ -107,7 +112,8 @@ def end_faults(world: World) -> None:
     world.set_online(True)
     moods = world.disk.moods
     moods.failing, moods.fail_at, moods.full, moods.slow = 0.0, 0, False, 0.0
-    for process in world.network.processes:
+    world.network.troubles.clear()
+    for process in world.network.all_processes():
         world.network.restart(process)
     for tab in world.tabs:
         world.thaw(tab)

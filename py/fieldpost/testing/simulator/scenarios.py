@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from fieldpost.engine.limits import BATCH_ITEMS_MAX
 from fieldpost.engine.retry import PRESETS
 from fieldpost.engine.transitions import State
 
@@ -23,13 +24,16 @@ Story = Callable[[World], Coroutine[Any, Any, None]]
 
 #: Share of the seeds whose people save items that have to do with one another.
 RELATED_SHARE = 0.33
+#: Share of those with a second destination, and of the others that still send several at once.
+LANES_SHARE, WIDE_SHARE = 0.31, 0.1
+_BATCHES = (1, 2, 5, BATCH_ITEMS_MAX)
 _POLICIES = ("itsm", "itsm", "api", "interactive", "browser")
 
 
 async def chaos(world: World) -> None:
     """Actions drawn by weight, at moments of their own."""
     rng = world.rng
-    names = [n for n, action in ACTIONS.items() if world.config.related or not action.related]
+    names = [name for name, action in ACTIONS.items() if action.fits(world.config)]
     weights = [ACTIONS[name].weight for name in names]
     for _ in range(world.config.tabs):
         await world.open()
@@ -55,7 +59,18 @@ def chaos_config(seed: int) -> Config:
         later=seed % 5 == 4,
         token=TOKEN if seed % 7 == 3 else None,
         related=random.Random(f"related {seed}").random() < RELATED_SHARE,  # noqa: S311 - a draw
+        **_lanes(random.Random(f"sites {seed}")),  # noqa: S311 - a draw
     )
+
+
+def _lanes(rng: random.Random) -> dict[str, Any]:
+    """Of `Config`: destinations, and how many requests may be under way."""
+    lanes = rng.random() < LANES_SHARE
+    if not lanes and rng.random() >= WIDE_SHARE:
+        return {}
+    wide = rng.randint(1, 4), rng.randint(1, 4)
+    batch = rng.choice(_BATCHES)
+    return {"lanes": lanes, "wide": wide, "requests": rng.randint(2, 8), "batch": batch}
 
 
 async def normal(world: World) -> None:

@@ -1,8 +1,8 @@
-"""The drain lock among simulated contexts, as js/tabs.mjs keeps it over Web Locks.
+"""The drain locks among simulated contexts, one a lane, as js/tabs.mjs keeps them over Web Locks.
 
 A lock is asked for with a time limit; whoever did not get it watches the holder's beats, and takes
-the lock from one that stood still. A killed holder's lock is free at once; a frozen holder keeps
-it, wakes up late and then finds ``lost`` true.
+the lock from one that stood still. A killed holder's locks are free at once; a frozen holder keeps
+its own, wakes up late and then finds ``lost`` true of those that were taken.
 """
 
 from __future__ import annotations
@@ -32,10 +32,11 @@ class Held:
 
 
 class DrainLock:
-    """One for all contexts of a store."""
+    """Of one lane, for all contexts of a store."""
 
-    def __init__(self, loop: SimLoop, told: Callable[[Place, str], None]) -> None:
+    def __init__(self, loop: SimLoop, lane: str, told: Callable[[Place, str, str], None]) -> None:
         self.loop = loop
+        self.lane = lane
         self.holder: Held | None = None
         self.beaten_at = 0.0
         #: Places that the lock was taken from, until they get it again.
@@ -47,7 +48,7 @@ class DrainLock:
         self.holder = Held(place, self, stolen)
         self.robbed.discard(place.name)
         self.holder.beat()
-        self._told(place, "lock stolen" if stolen else "lock granted")
+        self._told(place, "lock stolen" if stolen else "lock granted", self.lane)
         return self.holder
 
     def steal(self, place: Place) -> Held:
@@ -84,9 +85,33 @@ class DrainLock:
                 future.set_result(self.grant(place, stolen=False))
                 return
 
+    def leads(self, place: Place) -> bool:
+        return self.holder is not None and self.holder.place is place
+
+
+class Locks:
+    """By lane; one that nobody asked for yet is free."""
+
+    def __init__(self, loop: SimLoop, told: Callable[[Place, str, str], None]) -> None:
+        self._loop = loop
+        self._told = told
+        self._locks: dict[str, DrainLock] = {}
+
+    def __getitem__(self, lane: str) -> DrainLock:
+        lock = self._locks.get(lane)
+        if lock is None:
+            lock = self._locks[lane] = DrainLock(self._loop, lane, self._told)
+        return lock
+
+    def holders(self) -> list[Place]:
+        """Who leads some lane."""
+        held = (lock.holder for lock in self._locks.values())
+        return [holder.place for holder in held if holder is not None]
+
     def died(self, place: Place) -> None:
-        if self.holder is not None and self.holder.place is place:
-            self.release(self.holder)
+        for lock in self._locks.values():
+            if lock.holder is not None and lock.holder.place is place:
+                lock.release(lock.holder)
 
 
 def _give_up(future: asyncio.Future[Held]) -> None:
@@ -97,49 +122,49 @@ def _give_up(future: asyncio.Future[Held]) -> None:
 class SimTabs:
     """`ports.Tabs` of one context."""
 
-    def __init__(self, place: Place, lock: DrainLock, spread: Callable[[Place, int], None]) -> None:
+    def __init__(self, place: Place, locks: Locks, spread: Callable[[Place, int], None]) -> None:
         self.callbacks: list[Callable[[dict[str, Any]], None]] = []
         self._place = place
-        self._lock = lock
+        self._locks = locks
         self._spread = spread
-        #: Since when this context watches a holder (virtual seconds); None: it does not.
-        self._watching: float | None = None
+        #: Lane -> since when this context watches its holder (virtual seconds).
+        self._watching: dict[str, float] = {}
 
     async def lead(
         self,
         work: Callable[[Leadership], Awaitable[None]],
         *,
-        lane: str,  # noqa: ARG002 - these worlds have one
+        lane: str,
         wait_ms: int,
         steal_after_ms: int,
     ) -> bool:
+        lock = self._locks[lane]
         held: Held | None
-        if self._still_ms() >= steal_after_ms:
-            held = self._lock.steal(self._place)
+        if self._still_ms(lock) >= steal_after_ms:
+            held = lock.steal(self._place)
         else:
-            held = await self._lock.request(self._place, wait_ms)
+            held = await lock.request(self._place, wait_ms)
         if held is None:
-            if self._watching is None:
-                self._watching = self._lock.loop.time()
+            self._watching.setdefault(lane, lock.loop.time())
             return False
-        self._watching = None
+        self._watching.pop(lane, None)
         try:
             await work(held)
         finally:
             held.lost = True
-            self._lock.release(held)
+            lock.release(held)
         return True
 
-    def _still_ms(self) -> float:
-        if self._watching is None or self._lock.holder is None:
+    def _still_ms(self, lock: DrainLock) -> float:
+        watching = self._watching.get(lock.lane)
+        if watching is None or lock.holder is None:
             return 0
-        since = max(self._watching, self._lock.beaten_at)
-        return (self._lock.loop.time() - since) * 1000
+        return (lock.loop.time() - max(watching, lock.beaten_at)) * 1000
 
     def slept(self) -> None:
         """This context stood still itself: what it did not see says nothing of the holder."""
-        if self._watching is not None:
-            self._watching = self._lock.loop.time()
+        for lane in self._watching:
+            self._watching[lane] = self._locks[lane].loop.time()
 
     def announce(self, revision: int) -> None:
         self._spread(self._place, revision)

@@ -11,13 +11,15 @@ from typing import Any
 @dataclass(slots=True)
 class Wish:
     """One item as somebody saved it. ``versions``: the payloads that were ever given for it, the
-    first and one for each edit that was begun; ``entity`` in clear; ``expires_at``: ms."""
+    first and one for each edit that was begun; ``entity`` in clear; ``expires_at``: ms;
+    ``lanes``: the one that it takes, or those of the savings of which one wins."""
 
     entity: str | None = None
     parents: tuple[str, ...] = ()
     cancel_with_parent: bool = False
     expires_at: int | None = None
     versions: list[dict[str, Any]] = field(default_factory=list)
+    lanes: set[str] = field(default_factory=set)
 
 
 #: Item id -> wish.

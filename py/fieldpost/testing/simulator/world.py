@@ -5,34 +5,32 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NoReturn
-from urllib.parse import urlsplit
 
-from fieldpost.destinations.base import Destination
-from fieldpost.destinations.gateway import GatewayDestination
 from fieldpost.engine.errors import QueueError
-from fieldpost.engine.limits import STEAL_AFTER_MS
+from fieldpost.engine.limits import BATCH_ITEMS_MAX, STEAL_AFTER_MS
 from fieldpost.engine.retry import PRESETS, RetryPolicy
 from fieldpost.hosts.cpython.keyring import Key, KeyRing
 from fieldpost.ports import NoAnswer, Refused
 from fieldpost.runtime.device import device_token
 from fieldpost.runtime.driver import Host
 from fieldpost.runtime.queue import Queue
+from fieldpost.runtime.upkeep import BARE
 from fieldpost.stores.memory import MemoryStore
 from fieldpost.testing.fakes import FakeLink, SeededEntropy
 
+from . import sites
 from .disk import Connection, Disk
 from .gateway import Backend, ModelGateway
 from .loop import Place, SimLoop
 from .monitor import Monitor
 from .network import Network, Process, SimTransport
-from .tabs import DrainLock, SimTabs
+from .sites import ARCHIVE, HOME, Site
+from .tabs import Locks, SimTabs
 from .trace import Trace, Violation
 from .wishes import Expected
 
-DEVICE = "00000000-0000-7000-8000-00000000000d"
-URL = "https://post.example/"
 #: Wall clock at the beginning, ms.
 START_MS = 1_750_000_000_000
 #: Share by which a context's clock goes too fast or too slow, at most.
@@ -48,7 +46,9 @@ _KNOWN = (QueueError, Refused, NoAnswer, TimeoutError)
 class Config:
     """``gateways``: processes over one ledger; ``later``: they hand over, receipts tell the end;
     ``token``: the device is paired with this one; ``related``: people save items that have to do
-    with one another, and change settings."""
+    with one another, and change settings; ``lanes``: there is a second destination; ``wide``:
+    requests that the first and the second lane may have under way, ``requests``: all together;
+    ``batch``: items that a destination takes at once."""
 
     tabs: int = 2
     gateways: int = 1
@@ -57,6 +57,10 @@ class Config:
     later: bool = False
     token: str | None = None
     related: bool = False
+    lanes: bool = False
+    wide: tuple[int, int] = (1, 1)
+    requests: int = 8
+    batch: int = BATCH_ITEMS_MAX
 
 
 class SimClock:
@@ -98,16 +102,6 @@ class Tab:
         return not self.place.dead and not self.place.frozen
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
-    """One destination of the worlds: the adapter that the product makes with a token, and what
-    answers at its address."""
-
-    url: str
-    adapter: Callable[[str | None], Destination]
-    backend: Backend
-
-
 class World:
     def __init__(
         self,
@@ -128,20 +122,21 @@ class World:
         keys = (Key("d1-00000001", "data", bytes(32), 0), Key("i1-00000001", "index", bytes(32), 0))
         self.ring = KeyRing(keys, nonces=nonces.randbytes)
         self.disk = Disk(self.loop, self.rng, self.trace, MemoryStore(self.ring))
-        self.lock = DrainLock(self.loop, self.say)
+        self.locks = Locks(self.loop, self.say)
         self.gateway = gateway()
         self.gateway.later = self.config.later
         self.gateway.token = self.config.token
         #: By lane.
-        self.sites = {GatewayDestination.lane: Site(URL, _gateway_at(URL), self.gateway)}
+        self.sites: dict[str, Site] = self._sites(gateway)
         self.expected = Expected()
         #: What the contexts' wall clocks are off by, ms; a jump moves it for all of a device.
         self.offset_ms = 0
         self._offset_most = 0
         self.monitor = Monitor(
             self.disk,
-            {lane: site.backend for lane, site in self.sites.items()},
-            self.lock,
+            self.sites,
+            self.config.requests,
+            self.locks,
             MARKER,
             self.expected,
             self.violated,
@@ -150,13 +145,22 @@ class World:
             self.config.policy.max_attempts,
         )
         self.disk.watcher = self.monitor
-        backends = {urlsplit(site.url).netloc: site.backend for site in self.sites.values()}
+        backends = {site.host: site.backend for site in self.sites.values()}
         self.network = Network(
             self.loop, self.rng, self.trace, backends, self.monitor, self.gateway_clock
         )
-        self.network.processes = [Process() for _ in range(self.config.gateways)]
+        for host in backends:
+            self.network.processes[host] = [Process() for _ in range(self.config.gateways)]
         self.tabs: list[Tab] = []
         self._opened = 0
+
+    def _sites(self, gateway: Callable[[], Backend]) -> dict[str, Site]:
+        first, second = self.config.wide
+        found = {HOME: sites.home(self.gateway, first, self.config.batch)}
+        if self.config.lanes:
+            found[ARCHIVE] = sites.archive(gateway(), second, self.config.batch)
+            found[ARCHIVE].backend.later = self.config.later
+        return found
 
     # --- running ---------------------------------------------------------------------------------
 
@@ -223,7 +227,7 @@ class World:
         drift = (self.rng.random() - 0.5) * 2 * DRIFT_MOST
         clock = SimClock(self.loop, drift, self.offset_ms)
         link = FakeLink(online=self.network.weather.online)
-        tabs = SimTabs(place, self.lock, self._spread)
+        tabs = SimTabs(place, self.locks, self._spread)
         store = Connection(self.disk, place)
         transport = SimTransport(self.network, place, store)
         entropy = SeededEntropy(self.rng.getrandbits(32))
@@ -232,13 +236,13 @@ class World:
             token = await device_token(store)
         except QueueError:
             token = None  # opening fails: the page would say so; here it goes on unpaired
-        (site,) = self.sites.values()  # a queue has one destination
         queue = Queue(
             host,
-            site.adapter(token or self.config.token),
+            sites.lanes(self.sites, token or self.config.token),
             owner=place.name,
             policy=self.config.policy,
             steal_after_ms=self.config.steal_after_ms,
+            config=replace(BARE, requests=self.config.requests),
         )
         if start:
             try:
@@ -253,7 +257,7 @@ class World:
         if tab.alive:
             self.loop.kill(tab.place)
             self.say(tab.place, "killed")
-            self.lock.died(tab.place)
+            self.locks.died(tab.place)
             if tab in self.tabs:
                 self.tabs.remove(tab)
 
@@ -303,7 +307,3 @@ class World:
                 for callback in tab.tabs.callbacks:
                     message = {"type": "changed", "revision": revision}
                     self.loop.in_place(tab.place, callback, message)
-
-
-def _gateway_at(url: str) -> Callable[[str | None], Destination]:
-    return lambda token: GatewayDestination(url, DEVICE, token)
