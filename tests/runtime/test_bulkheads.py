@@ -17,7 +17,7 @@ from fieldpost.destinations.answers import ONLINE, read_json
 from fieldpost.destinations.base import Declaration, Reading
 from fieldpost.destinations.gateway import GatewayDestination
 from fieldpost.engine.config import QueueConfig
-from fieldpost.engine.errors import ConfigError, InvalidItem, QueueError
+from fieldpost.engine.errors import AdapterError, ConfigError, InvalidItem, QueueError
 from fieldpost.engine.model import Item
 from fieldpost.engine.outcome import Class, Outcome
 from fieldpost.engine.transitions import State
@@ -446,6 +446,35 @@ async def test_a_storage_that_fails_ends_all_of_a_lane_s_requests() -> None:
 
 
 # --- adapters of one's own -----------------------------------------------------------------------
+
+
+class Broken(Archive):
+    """Cannot read what it is answered."""
+
+    broken = True
+
+    def read(self, items: Sequence[Item], response: Response) -> Reading:
+        if self.broken:
+            raise KeyError("number")
+        return super().read(items, response)
+
+
+async def test_a_mistake_in_an_adapter_stops_its_lane_only_and_loses_nothing() -> None:
+    world = World(gateway=Sites())
+    broken = Broken("archive", replace(ONE_BY_ONE, replay_window_ms=None))
+    world.lanes = [Lane(broken, kinds=frozenset({"feedback"}))]
+    world.queue = world.open()
+    async with world.queue as queue:
+        item = await queue.enqueue("feedback", FEEDBACK)
+        ticket = await queue.enqueue("ticket", TICKET)
+        await sent(world, ticket.id)
+        with pytest.raises(AdapterError, match="`read` failed: KeyError"):
+            await queue.sync()
+        assert (await queue.status())["trouble"]["code"] == "QUEUE_ADAPTER_ERROR"
+        broken.broken = False
+        await queue.sync()
+        assert (await queue.get(item.id)).state is State.COMPLETED
+    assert world.gateway.taken[0] == FEEDBACK
 
 
 async def test_an_adapter_that_can_not_be_asked_leaves_the_unanswered_to_a_person() -> None:

@@ -17,7 +17,7 @@ from fieldpost.engine.transitions import State
 from fieldpost.ports import Commit, Request, Response
 from fieldpost.runtime.bridge import Bridge
 from fieldpost.runtime.routes import Lane
-from fieldpost.testing.fakes import FakeClock, FakeGateway, answers
+from fieldpost.testing.fakes import FakeClock, FakeGateway, answers, lose_answer
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 #: 2026-01-06, a Tuesday, 12:00 UTC.
@@ -603,6 +603,24 @@ async def test_what_waits_for_a_window_goes_when_the_window_is_taken_away() -> N
     made.clock.advance(HOUR)
     await turn(made)
     assert made.gateway.inbox == [*ids, later]
+
+
+async def test_what_may_have_arrived_does_not_wait_for_a_window_that_is_gone() -> None:
+    """Seed 770 of the simulator's worlds of lanes: it was put off for twelve hours, too."""
+    made = world()
+    item = await add(made)
+    made.gateway.faults = [lose_answer]
+    await turn(made)
+    assert (await made.queue.get(item)).state is State.UNKNOWN
+    night = {"from": "03:00", "to": "04:00", "use": "disruptive"}
+    await made.queue.configure(maintenance=[night], disruptive_kinds=["ticket"])
+    made.clock.advance(MINUTE)
+    await made.queue.sync()
+    assert (await made.queue.get(item)).due_at is not None
+    await made.queue.configure(maintenance=[])
+    await made.queue.sync()
+    assert (await made.queue.get(item)).state is State.COMPLETED
+    assert made.gateway.inbox == [item]
 
 
 # --- owners --------------------------------------------------------------------------------------

@@ -232,6 +232,14 @@ class ConfigError(QueueError):
     code = "QUEUE_CONFIG_ERROR"
 
 
+class AdapterError(QueueError):
+    """The adapter of a destination failed on what it was given, so this lane stands still. Nothing
+    is lost; correct the adapter, and what was under way is tried again.
+    """
+
+    code = "QUEUE_ADAPTER_ERROR"
+
+
 class UpdateRequired(QueueError):
     """The server speaks a newer protocol than this version of the app. Reload the page to update;
     the items stay.

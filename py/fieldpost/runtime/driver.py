@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fieldpost.destinations.base import Contact
+from fieldpost.destinations.guarded import guarded
 from fieldpost.engine.breaker import OPEN, rules_of
 from fieldpost.engine.limits import BEAT_EVERY_MS, LOCK_WAIT_MS, STEAL_AFTER_MS
 from fieldpost.engine.machine import Woken, step
@@ -95,7 +96,7 @@ class Driver:
         self.host = replace(host, transport=metered)
         self.picker = Picker(self)
         self.committer = committer
-        self.destination = lane.destination
+        self.destination = guarded(lane.destination)
         self.policy = policy if lane.policy is None else policy_of(lane.policy)
         self.owner = owner
         self.steal_after_ms = steal_after_ms

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from fieldpost.engine.machine import Lapsed, Woken, step
 from fieldpost.engine.ordering import has_expired
 from fieldpost.engine.record import history_with
-from fieldpost.engine.transitions import Event, State
+from fieldpost.engine.transitions import CLAIMABLE_STATES, Event
 from fieldpost.ports import Clock, Put, Refused, Store
 
 from .committer import Change, Committer, Write
@@ -61,10 +61,10 @@ async def unpark(store: Store, committer: Committer, clock: Clock, kinds: Collec
         return
     cursor: int | None = None
     while True:
-        page = await store.page([State.PENDING], limit=_PAGE, cursor=cursor)
+        page = await store.page(sorted(CLAIMABLE_STATES), limit=_PAGE, cursor=cursor)
         now = clock.now()
         for item in (row.item for row in page.rows):
-            if item.kind not in kinds or item.ready or (item.not_before or 0) > now:
+            if item.kind not in kinds or item.due_at is None or (item.not_before or 0) > now:
                 continue
             try:
                 await committer.commit(Change([Write(Put(step(item, Woken(), now)), item.state)]))

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,6 @@ from fieldpost.engine.kinds import Kinds, standard_kinds
 from fieldpost.engine.limits import STEAL_AFTER_MS
 from fieldpost.engine.model import Item, Stored
 from fieldpost.engine.retry import PolicyLike, policy_of
-from fieldpost.engine.transitions import OPEN_STATES, State
 from fieldpost.security.journal import Verifier
 
 from . import views
@@ -28,15 +27,14 @@ from .adopt import Intake
 from .byhand import ByHand
 from .catalogue import CATALOGUE, refresh
 from .committer import Change, Committer
-from .contact import health
 from .controls import Controls
 from .device import TOKEN
 from .driver import Driver, Host
 from .loop import SyncLoop
+from .overview import Overview
 from .rescue import Rescue, RescueBox
 from .routes import Lane, Routes
 from .upkeep import BARE, Upkeep
-from .waiting import waits_for
 
 _JOURNAL_PAGE = 500
 _ROWS_MAX = 200
@@ -74,12 +72,13 @@ class Queue(ByHand, Controls, Upkeep):
             x.lane: Driver(host, self._committer, x, owner, retry, slots, steal_after_ms)
             for x in self.routes
         }
-        for name, driver in self._drivers.items():
+        for lane in self.routes:
+            driver = self._drivers[lane.lane]
             driver.droppable = self.kinds.droppable
             driver.alone = len(self.routes) == 1
-            driver.signs_in = driver.destination is self._destination
-            driver.open_items = partial(self.routes.open_items, name)
-            driver.failover = self.routes.failover_of(name)
+            driver.signs_in = lane.destination is self._destination
+            driver.open_items = partial(self.routes.open_items, lane.lane)
+            driver.failover = self.routes.named(lane.failover)
             driver.moved = lambda: self._changed(ask_now=False)
         self._driver = self._drivers[self.routes.home.lane]
         self._intake = Intake(
@@ -99,6 +98,7 @@ class Queue(ByHand, Controls, Upkeep):
             self.tidy,
             config.sync_every_ms,
         )
+        self._overview = Overview(host, self._drivers, self._loop, config.limits)
         self._keep_up(config)
         self._announced = 0
         self.acts = Acts(
@@ -183,78 +183,23 @@ class Queue(ByHand, Controls, Upkeep):
             newest_first=True,
             parts=views.PARTS.get(view, ("head",)),
         )
-        now = self._host.clock.now()
-        words = {name: await self._lane_word(name) for name in {s.item.lane for s in page.rows}}
         # The queue's own logs are nobody's work: `logs` has them.
         shown = [stored for stored in page.rows if stored.item.kind != "log"]
-        waits = await waits_for(self._host.store, [stored.item for stored in shown])
         counters = await self._host.store.counters()
-        rows = [
-            views.row(s, words[s.item.lane], now, self._own(s.item, now), waits.get(s.item.id, ()))
-            for s in shown
-        ]
+        rows = await self._overview.rows(shown)
         counts = {str(s): counters.get(f"state:{s}", 0) for s in states}
         return {"rows": rows, "next": page.next, "counts": counts}
 
     async def detail(self, item_id: str) -> dict[str, Any]:
         """One row with payload, attachments and the timeline of attempts. Raises `ItemNotFound`."""
-        stored = await self._stored(item_id, ("head", "body", "history"))
-        lane, now = await self._lane_word(stored.item.lane), self._host.clock.now()
-        own = self._own(stored.item, now)
-        return await views.detail(self._host.store, stored, lane, now, own)
+        return await self._overview.detail(await self._stored(item_id, ("head", "body", "history")))
 
     async def status(self) -> dict[str, Any]:
         """Counts, connection, progress: one read of counters and one of each lane, O(1).
 
         ``connection`` and ``lane`` are the first lane's, ``paused`` is of all; ``lanes`` has each.
         """
-        counters = await self._host.store.counters()
-        counts = {str(s): counters.get(f"state:{s}", 0) for s in State}
-        lanes = {name: await self._lane_status(name, counters) for name in self._drivers}
-        home, pacing = lanes[self._driver.lane], self._driver.pacing
-        under_way = [lane["progress"] for lane in lanes.values() if lane["progress"] is not None]
-        may_claim = any(driver.may_claim for driver in self._drivers.values())
-        trouble = self._loop.trouble
-        return {
-            "counts": counts,
-            "inbox": counters.get("inbox", 0),
-            "limits": self._intake.limits.report(counters),
-            "logs": counters.get("open:log", 0),
-            "waiting": sum(counts[s] for s in OPEN_STATES - views.NEED_A_PERSON)
-            - counters.get("open:log", 0)
-            + counters.get("inbox", 0),
-            "attention": sum(counts[s] for s in views.NEED_A_PERSON),
-            "sent": counts[State.COMPLETED],
-            "revision": counters.get("revision", 0),
-            "syncing": bool(under_way),
-            "progress": views.together(under_way),
-            "held": home["held"],
-            "network": pacing.network(),
-            "connection": home["connection"],
-            "connection_text": home["connection_text"],
-            "lane": home["lane"],
-            "lanes": lanes,
-            "paused": None if None in [x["paused"] for x in lanes.values()] else home["paused"],
-            "leader": self._driver.leading,
-            "next_try_at": self._loop.next_turn_at if counters.get("open") and may_claim else None,
-            "last_sync_at": self._loop.last_sync_at,
-            "gateway": getattr(self._destination, "url", None),
-            "trouble": trouble.as_dict() if trouble else None,
-        }
-
-    async def _lane_status(self, name: str, counters: dict[str, int]) -> dict[str, Any]:
-        driver = self._drivers[name]
-        state, progress = await driver.lane_state(), driver.progress
-        held = await driver.pacing.held() if counters.get("open") and progress is None else None
-        return {
-            "connection": self._connection(state.word),
-            "connection_text": state.words,
-            "waiting": driver.open_items(counters),
-            "progress": await driver.pacing.progress(asdict(progress)) if progress else None,
-            "held": asdict(held) if held is not None else None,
-            "lane": health(driver, state, counters),
-            "paused": driver.paused,
-        }
+        return await self._overview.status()
 
     async def find(self, mark: str, value: str) -> Sequence[str]:
         """Ids of items whose ``natural_key`` or ``owner`` is ``value``, oldest first."""
@@ -345,22 +290,3 @@ class Queue(ByHand, Controls, Upkeep):
         self._announce()
         if ask_now or any(driver.may_claim for driver in self._drivers.values()):
             self._loop.nudge(ask_now=ask_now, adopt=False)
-
-    async def _lane_word(self, lane: str) -> str:
-        driver = self._drivers.get(lane)
-        if driver is None:
-            return "no_lane"
-        if driver.paused is not None:
-            return "paused"
-        word = self._connection((await driver.lane_state()).word)
-        held = await driver.pacing.held() if word == "online" else None
-        return held.text if held is not None else word
-
-    def _own(self, item: Item, now: int) -> str | None:
-        driver = self._drivers.get(item.lane)
-        return driver.pacing.why(item, now) if driver is not None else None
-
-    def _connection(self, contact: str) -> str:
-        if not self._host.link.online:
-            return "offline"
-        return "online" if contact == "unproven" else contact

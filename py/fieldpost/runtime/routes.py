@@ -124,10 +124,6 @@ class Routes:
             raise InvalidItem(fields={"lane": f"must be one of {', '.join(self._lanes)}"})
         return None if lane is None else self._lanes[str(lane)]
 
-    def failover_of(self, lane: str) -> Lane | None:
-        other = self._lanes[lane].failover
-        return None if other is None else self._lanes[other]
-
     def open_items(self, lane: str, counters: Mapping[str, int]) -> int:
         """How many wait for the lane, by the counters of their kinds: an estimate where items were
         sent by another lane than their kind's."""
