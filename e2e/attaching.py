@@ -15,13 +15,16 @@ from fieldpost.testing.faultproxy import FaultProxy, Seen
 
 MIB = 1024 * 1024
 
-#: (store) -> the keys in it.
+#: (store) -> the keys in it; 16 bytes are a UUID (docs/formats.md).
 KEYS = """(store) => new Promise((resolve, reject) => {
+  const plain = (key) => !(key instanceof ArrayBuffer) ? key
+    : [...new Uint8Array(key)].map((n) => n.toString(16).padStart(2, '0')).join('')
+      .replace(/(.{8})(.{4})(.{4})(.{4})(.{12})/, '$1-$2-$3-$4-$5');
   const opening = indexedDB.open('fieldpost');
   opening.onerror = () => reject(opening.error);
   opening.onsuccess = () => {
     const asking = opening.result.transaction(store).objectStore(store).getAllKeys();
-    asking.onsuccess = () => { opening.result.close(); resolve(asking.result); };
+    asking.onsuccess = () => { opening.result.close(); resolve(asking.result.map(plain)); };
     asking.onerror = () => reject(asking.error);
   };
 })"""
