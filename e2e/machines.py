@@ -232,6 +232,8 @@ def save_ticket(page: Page, summary: str) -> None:
     """Fill in and save; returns when "Saved on this device" stands there."""
     page.get_by_label("Summary", exact=True).fill(summary)
     page.get_by_role("button", name="Save", exact=True).click()
+    # What is said may be of the one before: the form is empty when this one is saved.
+    expect(page.get_by_label("Summary", exact=True)).to_have_value("")
     expect(page.get_by_text("Saved on this device").first).to_be_visible()
 
 

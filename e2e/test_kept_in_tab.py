@@ -283,7 +283,7 @@ def test_a_storage_deleted_under_the_open_app(device: Device, gateway: Gateway) 
         })"""
     )
     write(page, "Saved after that")
-    expect(page.get_by_text("Saved on this device after all").first).to_be_visible(timeout=BOOT_MS)
+    expect(page.get_by_text("Saved on this device").first).to_be_visible(timeout=BOOT_MS)
     expect(alarm(page)).to_have_count(0)
     page.reload()
     expect_sent(page, "Saved after that")

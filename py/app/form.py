@@ -191,9 +191,10 @@ class Form(Held):
         self.phase = "idle"
         await self._save(values, files, None)
 
-    async def save(self):
-        """From the click to "Saved on this device"; until then the form keeps everything."""
-        await self._save(dom.values(self.kind), list(self.files.items), self._slot)
+    def save(self):
+        """From the click to "Saved on this device"; until then the form keeps everything. To be
+        awaited: what is saved is what stood there when this was called."""
+        return self._save(dom.values(self.kind), list(self.files.items), self._slot)
 
     async def _save(self, values, files, slot, by_itself=False):
         """``slot``: the draft that this was, which goes with it."""

@@ -83,6 +83,7 @@ export class Database {
   #opened = false;
   #gone = false;
   #closed = false;
+  birth = null; // the kid of a key that lies in this database and in no other of its name
 
   constructor(name, { openMs = OPEN_MS, onGone = () => {} } = {}) {
     Object.assign(this, { name, openMs, onGone });
@@ -125,6 +126,8 @@ export class Database {
     late.catch(() => opening.then((db) => db.close(), () => {}));
     try {
       const db = await Promise.race([opening, late]);
+      // Another context may have been the first to make it anew: then our keys are not in it.
+      if (this.birth && await db.getKey("keys", this.birth) === undefined) this.#gone = true;
       if (this.#gone) {
         db.close();
         this.onGone();

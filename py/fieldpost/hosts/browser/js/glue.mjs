@@ -40,6 +40,7 @@ async function openDevice(name, openMs) {
   }
   const database = new Database(name, { openMs, onGone: () => devices.delete(name) });
   const ctx = { name, database, ring: await openRing(database), old: await hasOldRows(database) };
+  database.birth = ctx.ring.birth;
   lookForLoss(ctx);
   const tabs = new Tabs(name);
   const device = {
