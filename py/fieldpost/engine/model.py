@@ -39,7 +39,7 @@ _MISSING: Any = object()
 
 
 @lru_cache(maxsize=256)
-def _are_names(*texts: str) -> bool:
+def are_names(*texts: str) -> bool:
     """Kinds, operations and lanes are few and each row is checked for its three."""
     return all(_NAME.fullmatch(text) for text in texts)
 
@@ -159,7 +159,7 @@ def _check(item: Item) -> None:
     if (
         _UUID.fullmatch(item.id)
         and _UUID.fullmatch(item.send_id)
-        and _are_names(item.kind, item.operation, item.lane)
+        and are_names(item.kind, item.operation, item.lane)
         and PRIORITY_MIN <= item.priority <= PRIORITY_MAX
     ):
         return
@@ -168,7 +168,7 @@ def _check(item: Item) -> None:
         if not _UUID.fullmatch(getattr(item, name)):
             wrong[name] = "must be a lower-case UUID"
     for name in ("kind", "operation", "lane"):
-        if not _are_names(getattr(item, name)):
+        if not are_names(getattr(item, name)):
             wrong[name] = "must be 1 to 64 of a-z, 0-9, _ . : -"
     if not PRIORITY_MIN <= item.priority <= PRIORITY_MAX:
         wrong["priority"] = f"must be {PRIORITY_MIN} to {PRIORITY_MAX}"

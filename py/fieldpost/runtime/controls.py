@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from fieldpost.engine.errors import InvalidItem
-
 from . import settings as kept
 from .committer import Change, Committer
 from .contact import by_hand
 from .driver import Driver, Host
 from .overdue import unpark
+from .routes import Routes
 
 
 class Controls:
     """Of `Queue`, which gives the attributes."""
 
+    routes: Routes
     _host: Host
     _committer: Committer
     _driver: Driver
@@ -92,7 +92,6 @@ class Controls:
             driver.paused = (await driver.pacing.refresh()).pause_of(driver.lane)
 
     def _chosen(self, lane: str | None) -> list[Driver]:
-        """Of one lane, or of all."""
-        if lane is not None and lane not in self._drivers:
-            raise InvalidItem(fields={"lane": f"must be one of {', '.join(self._drivers)}"})
+        """Of one lane, or of all. Raises `InvalidItem` for a lane that is not there."""
+        self.routes.named(lane)
         return [driver for name, driver in self._drivers.items() if lane in (None, name)]

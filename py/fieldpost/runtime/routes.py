@@ -7,7 +7,6 @@ that whatever goes wrong there holds up nothing else (REQUIREMENTS U38, U45).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,9 +14,8 @@ from fieldpost.destinations.base import Destination
 from fieldpost.engine.breaker import RulesLike, rules_of
 from fieldpost.engine.errors import ConfigError, InvalidItem
 from fieldpost.engine.limits import REQUESTS_MAX
+from fieldpost.engine.model import are_names
 from fieldpost.engine.retry import PolicyLike, policy_of
-
-_NAME = re.compile(r"[a-z0-9][a-z0-9._:-]{0,63}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +67,14 @@ class Routes:
         if not lanes:
             wrong["lanes"] = "must name a destination"
         for lane in lanes:
-            if lane.failover is not None and lane.failover in {*self._lanes} - {lane.lane}:
-                continue
-            if lane.failover is not None:
+            if lane.failover is not None and lane.failover not in {*self._lanes} - {lane.lane}:
                 wrong[f"lanes.{lane.lane}"] = f"has no other lane {lane.failover!r} to fail over to"
         if wrong:
             raise ConfigError(fields=wrong)
 
     def _problem(self, lane: Lane) -> str:
-        if not _NAME.fullmatch(lane.lane):
-            return "must be at most 64 of a-z, 0-9 and . _ : -, and begin with one of the first"
+        if not are_names(lane.lane):  # a row would not take it
+            return "must be at most 64 of a-z, 0-9 and . _ : -, and begin with a letter"
         if lane.lane in self._lanes:
             return "is the name of two lanes"
         twice = sorted(self._by_kind.keys() & (lane.kinds or ()))
@@ -99,9 +95,6 @@ class Routes:
 
     def __len__(self) -> int:
         return len(self._lanes)
-
-    def __contains__(self, lane: str) -> bool:
-        return lane in self._lanes
 
     @property
     def home(self) -> Lane:
