@@ -57,6 +57,7 @@ __all__ = [
     "Tabs",
     "Transport",
     "Unique",
+    "Upload",
 ]
 
 
@@ -175,6 +176,30 @@ class Request:
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     timeout_ms: int = 30_000
+    #: The name under which the host keeps what it has to add (`Authorization` and its like): what
+    #: an adapter builds holds no secret. "": nothing.
+    credential: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A request whose body is a whole attachment (``size`` bytes in ``parts`` parts), as it is or
+    in base64 (RFC 4648 section 4), between ``before`` and ``after``: so multipart forms and JSON
+    with a file in it are made without the file in memory. ``request.body`` is empty."""
+
+    request: Request
+    attachment_id: str
+    size: int
+    parts: int
+    before: bytes = b""
+    after: bytes = b""
+    base64: bool = False
+
+    @property
+    def length(self) -> int:
+        """Bytes of the body."""
+        file = 4 * -(-self.size // 3) if self.base64 else self.size
+        return len(self.before) + file + len(self.after)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +230,10 @@ class Transport(Protocol):
         """As `send`, the body being that part of the attachment, with its ``Content-Digest`` header
         (RFC 9530, sha-256); in a browser the bytes do not pass through Python. Raises `NoAnswer`;
         `AttachmentUnreadable` when the part is missing or does not open."""
+
+    async def send_file(self, upload: Upload) -> Response:
+        """As `send`, the body being as the upload says, with its ``Content-Length``. Raises
+        `NoAnswer`; `AttachmentUnreadable` when a part is missing or does not open."""
 
 
 class Clock(Protocol):

@@ -16,7 +16,7 @@ from fieldpost.engine.outcome import Class, Outcome
 from fieldpost.ports import Manifest, NoAnswer, Request, Response
 
 from .answers import ONLINE, read_json, whole_failure
-from .base import Contact, Declaration, Finding, Reading, Receipt
+from .base import Contact, Declaration, Discovered, Finding, Reading, Receipt, Script
 
 #: Of a system that is asked for one item at a time, of which nothing more is known: what nobody
 #: answered is not sent again by itself, a person looks.
@@ -32,11 +32,13 @@ ONE_BY_ONE = Declaration(
 @dataclass
 class Adapter:
     """A `Destination` to inherit from. ``lane``: its name; ``declaration``: what it promises;
-    ``token``: sent as ``Authorization: Bearer``, never part of an intent."""
+    ``token``: sent as ``Authorization: Bearer``, never part of an intent; ``credential``: the name
+    of what the host adds instead (`ports.Request.credential`)."""
 
     lane: str
     declaration: Declaration = ONE_BY_ONE
     token: str | None = None
+    credential: str = ""
 
     # --- to be written ---------------------------------------------------------------------------
 
@@ -55,6 +57,10 @@ class Adapter:
 
     # --- as it is where nothing else is written --------------------------------------------------
 
+    @property
+    def located(self) -> bool:
+        return True
+
     def failed(self, count: int, response: Response) -> Reading:
         """An answer that is not a success: portals, redirects, sign-in, limits, the server's own
         trouble and refusals, by status and content."""
@@ -65,7 +71,9 @@ class Adapter:
         self.token = token
 
     def signed(self, request: Request) -> Request:
-        """With the credential, where there is one."""
+        """With the credential, or the name of it, where there is one."""
+        if self.credential:
+            return replace(request, credential=self.credential)
         if self.token is None:
             return request
         headers = {**request.headers, "Authorization": f"Bearer {self.token}"}
@@ -82,6 +90,18 @@ class Adapter:
 
     def read_part(self, item: Item, attachment: Attachment, n: int, response: Response) -> Reading:
         raise NotImplementedError
+
+    def attach(
+        self, item: Item, manifest: Manifest, remote_id: str, *, again: bool
+    ) -> Script[Reading]:
+        raise NotImplementedError
+
+    def sweep(self, item: Item, swept: str) -> Script[Reading]:
+        raise NotImplementedError
+
+    def discover(self) -> Script[Discovered | None]:
+        return None
+        yield  # a script without requests
 
     def probe(self) -> Request | None:
         return None

@@ -7,15 +7,21 @@ reads. Success must be proved by status *and* content (invariant 10).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, TypeVar
 
 from fieldpost.engine.model import Attachment, Item
 from fieldpost.engine.outcome import Outcome
-from fieldpost.ports import Manifest, NoAnswer, Request, Response
+from fieldpost.ports import Manifest, NoAnswer, Request, Response, Upload
 
 Guarantee = Literal["strong", "checked", "repaired"]
+
+T = TypeVar("T")
+#: Several requests in a row, each of which may follow from the answer to the one before: it yields
+#: a request, is sent its answer, and returns what came of it. Still pure: the runtime sends. A
+#: request without an answer ends it (`Destination.no_answer` says what that means).
+Script = Generator[Request | Upload, Response, T]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +30,20 @@ class Lookup:
 
     ``settle_ms``: how long after a send its answer may still be behind; ``proves_absence``: after
     that, "not there" means that the item never arrived (False: only "there" is believed).
+    ``repeat_ms``: where one "not there" is no proof because an index lags: asked again at each of
+    these times after the send, ascending, and believed after the last. ``sweep_ms``: how long after
+    a delivery that followed such a proof the destination is asked for doubles (`sweep`); None: a
+    double cannot be.
     """
 
     settle_ms: int = 0
     proves_absence: bool = True
+    repeat_ms: tuple[int, ...] = ()
+    sweep_ms: int | None = None
+
+    def next_ask(self, since_send_ms: int) -> int | None:
+        """When "not there" is asked for again, in ms after the send; None: it is believed."""
+        return next((at for at in self.repeat_ms if at > since_send_ms), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +53,9 @@ class Declaration:
     ``replay_window_ms``: how long, from the first send, the same bytes with the same key are safe
     to send again; None = for ever. After it an unanswered item is looked up (``lookup``; None: a
     person has to look). ``batch_items``/``batch_bytes``: the most of one request.
-    ``attachments``: files can follow an item; ``kinds``: all that it takes, None: any.
+    ``attachments``: files can follow an item, part by part (`part_request`), or, with
+    ``whole_files``, each at once (`attach`); ``file_bytes``: the most that one may have, None: not
+    known. ``kinds``: all that it takes, None: any.
     """
 
     guarantee: Guarantee
@@ -47,6 +65,8 @@ class Declaration:
     lookup: Lookup | None = None
     attachments: bool = True
     kinds: frozenset[str] | None = None
+    whole_files: bool = False
+    file_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +117,20 @@ class Finding:
     absent: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Discovered:
+    """What a destination says of itself, for the form to check offline; each by kind, with the
+    payload's own field names. ``required``: names; ``choices``: name -> values that may be chosen;
+    ``max_length``: name -> characters. ``notes``: what an administrator should know, in sentences.
+    """
+
+    required: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    choices: dict[str, dict[str, tuple[str, ...]]] = field(default_factory=dict)
+    max_length: dict[str, dict[str, int]] = field(default_factory=dict)
+    file_bytes: int | None = None
+    notes: tuple[str, ...] = ()
+
+
 class Destination(Protocol):
     """One remote system. ``lane`` names the queue of items that wait for it.
 
@@ -108,6 +142,10 @@ class Destination(Protocol):
 
     @property
     def declaration(self) -> Declaration: ...
+
+    @property
+    def located(self) -> bool:
+        """False: where it is is not known yet, and `probe` asks before anything else is sent."""
 
     def sign_in(self, token: str) -> None:
         """Send this credential from now on; it is never part of an intent."""
@@ -128,6 +166,21 @@ class Destination(Protocol):
 
     def read_part(self, item: Item, attachment: Attachment, n: int, response: Response) -> Reading:
         """As `read`, with exactly one outcome."""
+
+    def attach(
+        self, item: Item, manifest: Manifest, remote_id: str, *, again: bool
+    ) -> Script[Reading]:
+        """Hands over one whole file (``whole_files``) of the item that the destination calls
+        ``remote_id``: one outcome, ``ACCEPTED`` when the file is there. ``again``: it may be there
+        already, since an earlier attempt had no answer, and is looked for first."""
+
+    def sweep(self, item: Item, swept: str) -> Script[Reading]:
+        """Looks for doubles of the item with the id ``swept`` and closes them: one outcome,
+        ``DELIVERED`` with what was found in ``text``; ``item`` is the sweep itself. Only where the
+        lookup has ``sweep_ms``."""
+
+    def discover(self) -> Script[Discovered | None]:
+        """Asks what it requires and offers; returns None where it cannot say."""
 
     def probe(self) -> Request | None:
         """Asks whether it is there; None where nothing less than an item tells."""

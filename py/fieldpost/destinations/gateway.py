@@ -15,10 +15,11 @@ from urllib.parse import urljoin
 from fieldpost.engine.canonical import sha256_hex
 from fieldpost.engine.limits import BATCH_BYTES_MAX, BATCH_ITEMS_MAX, REQUEST_TIMEOUT_MS
 from fieldpost.engine.model import Attachment, Item
-from fieldpost.engine.outcome import Class, Outcome
+from fieldpost.engine.outcome import Class, Outcome, RefusedFile
 from fieldpost.engine.record import dump
 from fieldpost.ports import Manifest, NoAnswer, Request, Response
 
+from .adapter import Adapter
 from .answers import ONLINE, pause_ms, problem, read_json, whole_failure
 from .base import Contact, Declaration, Finding, Lookup, Reading, Receipt
 
@@ -36,26 +37,25 @@ _STATUS = {
 }
 
 
-class GatewayDestination:
+DECLARATION = Declaration(
+    guarantee="strong",
+    replay_window_ms=None,
+    batch_items=BATCH_ITEMS_MAX,
+    batch_bytes=BATCH_BYTES_MAX,
+    lookup=Lookup(),
+)
+
+
+class GatewayDestination(Adapter):
     """Delivers to ``{url}api/v1/…``. ``device``: this device's UUID; ``token``: bearer, if
     paired."""
 
-    lane = "gateway"
-    declaration = Declaration(
-        guarantee="strong",
-        replay_window_ms=None,
-        batch_items=BATCH_ITEMS_MAX,
-        batch_bytes=BATCH_BYTES_MAX,
-        lookup=Lookup(),
-    )
+    declaration: Declaration = DECLARATION
 
     def __init__(self, url: str, device: str, token: str | None = None):
+        super().__init__("gateway", type(self).declaration, token)
         self.url = url if url.endswith("/") else url + "/"
         self._device = device
-        self._token = token
-
-    def sign_in(self, token: str) -> None:
-        self._token = token
 
     # --- operations ------------------------------------------------------------------------------
 
@@ -82,6 +82,8 @@ class GatewayDestination:
             ],
             "payload_sha256": sha256_hex(body),
         }
+        if item.handed_to is not None:  # else the gateway's own inbox, as it always was
+            head["destination"] = item.handed_to
         # The payload is already canonical JSON: it goes in as it is, not parsed and dumped again.
         return dump(head)[:-1] + b',"payload":' + body + b"}"
 
@@ -220,9 +222,8 @@ class GatewayDestination:
         headers = {"Accept": "application/json", "Fieldpost-Device": self._device}
         if body:
             headers["Content-Type"] = "application/json"
-        if self._token:
-            headers["Authorization"] = f"Bearer {self._token}"
-        return Request(method, urljoin(self.url, path), headers, body, timeout_ms)
+        url = urljoin(self.url, path)
+        return self.signed(Request(method, url, headers, body, timeout_ms))
 
     @staticmethod
     def _failed(response: Response, answer: dict[str, Any] | None, count: int) -> Reading:
@@ -247,6 +248,7 @@ def _outcome(result: dict[str, Any] | None, base: str, item: Item | None = None)
     remote_url = problem(result, "remote_url")  # relative to the gateway's root
     acked = result.get("acked")
     fields = result.get("fields")
+    refused = result.get("refused")
     return Outcome(
         cls,
         problem(result, "code"),
@@ -258,6 +260,13 @@ def _outcome(result: dict[str, Any] | None, base: str, item: Item | None = None)
         fields={str(k): str(v) for k, v in fields.items()} if isinstance(fields, dict) else {},
         acked={k: v for k, v in acked.items() if isinstance(v, int)}
         if isinstance(acked, dict)
+        else {},
+        refused={
+            str(id_): RefusedFile(str(why.get("code")), str(why.get("detail") or ""))
+            for id_, why in refused.items()
+            if isinstance(why, dict)
+        }
+        if isinstance(refused, dict)
         else {},
     )
 

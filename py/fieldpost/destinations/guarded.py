@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
+from inspect import isgeneratorfunction
 from typing import Any, cast
 
 from fieldpost.engine.errors import AdapterError, QueueError
 
-from .base import Destination
+from .base import Destination, Script
 
 
 class _Guarded:
@@ -33,9 +34,22 @@ def _guarded(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
         except QueueError:
             raise
         except Exception as error:
-            raise AdapterError(f"The adapter's `{name}` failed: {error!r}.") from error
+            raise _mistake(name, error) from error
 
-    return call
+    @wraps(method)
+    def script(*args: Any, **named: Any) -> Script[Any]:
+        try:
+            return (yield from method(*args, **named))
+        except QueueError:
+            raise
+        except Exception as error:
+            raise _mistake(name, error) from error
+
+    return script if isgeneratorfunction(method) else call
+
+
+def _mistake(name: str, error: Exception) -> AdapterError:
+    return AdapterError(f"The adapter's `{name}` failed: {error!r}.")
 
 
 def guarded(destination: Destination) -> Destination:

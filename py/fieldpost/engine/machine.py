@@ -184,6 +184,8 @@ def _answered(item: Item, happening: Answered, now: int) -> Item:
     code = outcome.code or cls
     if outcome.acked and item.attachments:
         item = _acknowledged(item, outcome.acked, now, exact=outcome.resume)
+    if outcome.refused:
+        item = _without(item, frozenset(outcome.refused))
     if outcome.restart:
         item = item.changed(step=0)
     if cls in (Class.DELIVERED, Class.DUPLICATE):
@@ -240,6 +242,13 @@ def _acknowledged(item: Item, acked: Mapping[str, int], now: int, *, exact: bool
         return replace(a, acked=held if exact else max(a.acked, held))
 
     return item.changed(attachments=tuple(changed(a) for a in item.attachments), updated_at=now)
+
+
+def _without(item: Item, refused: frozenset[str]) -> Item:
+    """Without attachments that are rows of their own from now on."""
+    gone = sum(a.size for a in item.attachments if a.id in refused)
+    left = tuple(a for a in item.attachments if a.id not in refused)
+    return item.changed(attachments=left, size=item.size - gone)
 
 
 def _person(item: Item, happening: Person, now: int) -> Item:

@@ -91,7 +91,7 @@ class _Columns(NamedTuple):
     lease_owner: str | None = None
     lease_until: int | None = None
     sent_at: int | None = None  # first claim of bytes that no answer has classified yet
-    handed_to: str | None = None
+    handed_to: str | None = None  # the destination behind the gateway; None: its own inbox
     attachments: tuple[Attachment, ...] = ()
     schema: int = ROW_SCHEMA
     entity: str | None = None

@@ -31,6 +31,15 @@ FINAL = frozenset({Class.PERMANENT, Class.PERMISSION, Class.TOO_LARGE})
 
 
 @dataclass(frozen=True, slots=True)
+class RefusedFile:
+    """An attachment that the destination will never take, while it took the item."""
+
+    code: str
+    text: str = ""
+    name: str = ""  # of the file, where the one who says so knows it
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """The classified end of one attempt.
 
@@ -54,3 +63,5 @@ class Outcome:
     resume: bool = False
     #: The destination does not know the operation (any more): begin with the text again.
     restart: bool = False
+    #: attachment id -> why it is a dead letter of its own from now on.
+    refused: dict[str, RefusedFile] = field(default_factory=dict)

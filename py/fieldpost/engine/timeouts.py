@@ -55,6 +55,12 @@ class Durations:
         return cls(tuple(value[1:]), value[0]) if value else cls()
 
 
+def whole_file_ms(request_bytes: int) -> int:
+    """For a request with a whole file in it: what the slowest line that still counts as one needs,
+    and the ceiling of any other request for the answer."""
+    return CEILING_MS + request_bytes // _BYTES_PER_MS
+
+
 def percentile(values: tuple[int, ...], share: float) -> int:
     """The smallest value that at least ``share`` of ``values`` (not empty) do not exceed."""
     ordered = sorted(values)

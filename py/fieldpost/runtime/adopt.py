@@ -12,7 +12,7 @@ from fieldpost.engine.duplicates import NO_WINDOW, Duplicates
 from fieldpost.engine.errors import DuplicateItem, InvalidItem, QueueFull, StorageFull
 from fieldpost.engine.kinds import Kinds, lookup
 from fieldpost.engine.limits import ATTACHMENTS_PER_ITEM_MAX, LIMITS, PAYLOAD_BYTES_MAX, Limits
-from fieldpost.engine.model import Attachment, Capture, Item
+from fieldpost.engine.model import Attachment, Capture, Item, are_names
 from fieldpost.engine.record import Head, dump
 from fieldpost.engine.transitions import State
 from fieldpost.ports import Below, Clock, Entropy, Precondition, Put, Refused, Store, Unique
@@ -62,7 +62,7 @@ class Intake:
     ) -> Write:
         """A new row for ``data``: {kind, payload, operation?, priority?, title?, owner?,
         unique_key?, not_before?, expires_at?, send_id?, attachments?: [{id, size, parts}], entity?,
-        depends_on?: [id], on_parent_failed?: "block" or "cancel", links?, lane?}.
+        depends_on?: [id], on_parent_failed?: "block" or "cancel", links?, lane?, destination?}.
 
         Raises `InvalidItem` with the fields that are wrong.
         """
@@ -96,6 +96,7 @@ class Intake:
             expires_at=data.get("expires_at"),
             size=len(body) + sum(a.size for a in attachments),
             body_bytes=len(body),
+            handed_to=_destination(data.get("destination"), loosely=loosely),
             attachments=attachments,
             parents=relations.parents,
             on_parent_failed=relations.on_parent_failed,
@@ -287,6 +288,15 @@ class Intake:
             "history": dump([reason]),
         }
         return Write(Put(item, parts=parts, insert=True), was=None)
+
+
+def _destination(given: object, *, loosely: bool) -> str | None:
+    """The destination behind a gateway. Raises `InvalidItem`."""
+    if given is None or (isinstance(given, str) and are_names(given)):
+        return given
+    if loosely:
+        return None
+    raise InvalidItem(fields={"destination": "must be the name of one, as the catalogue has it"})
 
 
 def _attachments(given: Sequence[Mapping[str, Any]]) -> tuple[Attachment, ...]:

@@ -119,6 +119,9 @@ class Driver:
         #: Several beats fit into the time after which a still one counts as frozen.
         self.beat_every_ms = min(BEAT_EVERY_MS, steal_after_ms // 6)
         self.progress: Progress | None = None
+        #: Of the drain under way, monotonic: its latest beat, and the end of its latest standstill.
+        self._beaten_at: float | None = None
+        self._still_at: float | None = None
         self.leading = False
         #: Set by a pause; claims stop at once, what is under way ends.
         self.paused: str | None = None
@@ -148,6 +151,7 @@ class Driver:
                 await self._drain(leadership, ask_now=ask_now or by_hand, by_hand=by_hand)
             finally:
                 beat.cancel()
+                self._beaten_at = None
                 self.leading = False
                 self.progress = None
 
@@ -157,8 +161,23 @@ class Driver:
 
     async def _beat(self, leadership: Leadership) -> None:
         while not leadership.lost:
+            now = self.host.clock.monotonic()
+            if self._beaten_at is not None and now - self._beaten_at > self.steal_after_ms:
+                self._still_at = now
+            self._beaten_at = now
             leadership.beat()
             await self.host.clock.sleep(self.beat_every_ms)
+
+    def stood_still_since(self, moment: float) -> bool:
+        """Whether this context stood still, at any time after ``moment`` (monotonic), for so long
+        that another one may have taken the lock: what was claimed then must not leave any more. A
+        ``strong`` destination takes the same thing once, whoever sends it."""
+        if self.destination.declaration.guarantee == "strong":
+            return False
+        if self._still_at is not None and self._still_at > moment:
+            return True
+        alive_at = max(moment, self._beaten_at or moment)
+        return self.host.clock.monotonic() - alive_at > self.steal_after_ms
 
     async def _drain(self, leadership: Leadership, *, ask_now: bool, by_hand: bool) -> None:
         await self.pacing.begin(by_hand=by_hand)
@@ -180,7 +199,7 @@ class Driver:
         work = await self._has_work(counters)
         if not ask_now and (not work or state.wait_ms(self.host.clock.now()) > 0):
             return
-        if ask_now or not state.open:
+        if ask_now or not state.open or not self.destination.located:
             state = await make_contact(self, state)
         if not state.open or not work:
             return

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fieldpost.destinations.base import Contact, Declaration, Finding
+from fieldpost.destinations.base import Contact, Declaration, Finding, Lookup
 from fieldpost.engine.errors import OutcomeUnknown
 from fieldpost.engine.machine import Answered, LookedUp, step
 from fieldpost.engine.model import Item, Stored
@@ -21,6 +21,7 @@ from fieldpost.engine.transitions import State
 from fieldpost.ports import Leadership, NoAnswer, Put
 
 from .committer import Write
+from .followups import SWEEP, sweep_of
 from .settle import head_with_remote
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ def must_look_up(item: Item, declaration: Declaration, now: int) -> bool:
     window = declaration.replay_window_ms
     if item.state is not State.UNKNOWN or item.step > 0 or window is None:
         return False
+    if item.operation == SWEEP:  # it only looks, and closes what it finds
+        return False
     return item.sent_at is None or not 0 <= now - item.sent_at < window
 
 
@@ -46,6 +49,7 @@ class LookedUpRow:
 
     write: Write
     contact: Contact | None = None
+    besides: Write | None = None
 
 
 async def look_up(
@@ -85,10 +89,17 @@ async def _look_up(driver: Driver, row: Stored) -> LookedUpRow:
 def _found(driver: Driver, row: Stored, finding: Finding) -> LookedUpRow:
     host, item = driver.host, row.item
     now, lookup = host.clock.now(), driver.destination.declaration.lookup
+    besides = None
     if finding.outcome is not None and finding.outcome.cls not in _LEARNT_NOTHING:
         answered = Answered(finding.outcome, driver.policy, host.entropy.fraction())
         after, said = step(item, answered, now), finding.outcome
+    elif finding.absent and lookup is not None and (again := _again_at(item, lookup, now)):
+        after = step(item, LookedUp(again_at=again), now)
+        return LookedUpRow(Write(Put(after), item.state), finding.contact)
     elif finding.absent and lookup is not None and lookup.proves_absence:
+        if lookup.sweep_ms is not None:
+            sweep_id = host.entropy.uuid7(now)
+            besides = sweep_of(item, row.parts.get("head"), sweep_id, now + lookup.sweep_ms, now)
         text = "The destination was asked and does not have it. It is sent again."
         after, said = step(item, LookedUp(absent=True), now), Outcome(Class.TRANSIENT, text=text)
     elif finding.absent:
@@ -100,7 +111,16 @@ def _found(driver: Driver, row: Stored, finding: Finding) -> LookedUpRow:
         delay = driver.policy.delay_ms(1, host.entropy.fraction()) if finding.contact.ok else 0
         after = step(item, LookedUp(again_at=now + delay), now)
         return LookedUpRow(Write(Put(after), item.state), finding.contact)
-    return LookedUpRow(_write(row, after, now, said), finding.contact)
+    return LookedUpRow(_write(row, after, now, said), finding.contact, besides)
+
+
+def _again_at(item: Item, lookup: Lookup, now: int) -> int | None:
+    """When it is asked for again before "not there" is believed; None: it is believed now."""
+    if item.sent_at is None:
+        return None
+    since = max(0, now - item.sent_at)  # a clock that was set back: counted anew
+    next_ms = lookup.next_ask(since)
+    return None if next_ms is None else now + next_ms - since
 
 
 def _write(row: Stored, after: Item, now: int, said: Outcome) -> Write:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 
 from fieldpost.engine.limits import PART_BYTES
-from fieldpost.ports import Clock, NoAnswer, Request, Response, Transport
+from fieldpost.ports import Clock, NoAnswer, Request, Response, Transport, Upload
 
 from .pacing import Pacing
 
@@ -26,6 +26,9 @@ class MeteredTransport:
         # than the next whole part corrects.
         sending = self._inner.send_part(request, attachment_id, n)
         return await self._timed(sending, len(request.body) or PART_BYTES)
+
+    async def send_file(self, upload: Upload) -> Response:
+        return await self._timed(self._inner.send_file(upload), upload.length)
 
     async def _timed(self, sending: Awaitable[Response], size: int) -> Response:
         began = self._clock.monotonic()

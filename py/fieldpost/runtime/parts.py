@@ -1,4 +1,5 @@
-"""Attachments after the text: one part a request, each acknowledgement durable before the next."""
+"""Attachments after the text: one part a request, or one whole file, as the destination takes them;
+each acknowledgement durable before the next."""
 
 from __future__ import annotations
 
@@ -9,17 +10,23 @@ from fieldpost.destinations.base import Contact, Reading
 from fieldpost.engine.errors import AttachmentUnreadable, DecryptionError
 from fieldpost.engine.limits import PART_BYTES
 from fieldpost.engine.machine import PartAcknowledged, step
-from fieldpost.engine.outcome import Class, Outcome
+from fieldpost.engine.model import Attachment
+from fieldpost.engine.outcome import FINAL, Class, Outcome, RefusedFile
+from fieldpost.engine.record import Head
 from fieldpost.ports import NoAnswer, Put, Request, Response
 
 from .asking import ask
 from .committer import Write
 from .contact import heard
+from .conversing import converse
+from .followups import ATTACH
 from .settle import Claim
 
 if TYPE_CHECKING:
     from .driver import Driver
     from .sending import Sending
+
+_NO_REMOTE = "It is not known what the destination calls the item, so no file can follow it."
 
 
 async def send_parts(sending: Sending, taken: Claim) -> list[Write]:
@@ -53,13 +60,17 @@ async def send_parts(sending: Sending, taken: Claim) -> list[Write]:
 async def _send_part(
     sending: Sending, taken: Claim, attachment_id: str, n: int
 ) -> tuple[Reading, float]:
-    """Send one part and read the answer; with how many ms it took.
+    """Send one part, or the whole file, and read the answer; with how many ms it took.
 
     What this device cannot read any more is a final outcome of the item, said plainly: a missing
     attachment never counts as sent.
     """
     driver = sending.driver
-    attachment = next(a for a in taken.item.attachments if a.id == attachment_id)
+    attachment = next((a for a in taken.item.attachments if a.id == attachment_id), None)
+    if attachment is None:  # nothing is left: the last file was refused before it was noted
+        return Reading(Contact("online"), [Outcome(Class.DELIVERED)]), 0.0
+    if driver.destination.declaration.whole_files:
+        return await _send_file(sending, taken, attachment)
     request = driver.destination.part_request(taken.item, attachment, n)
 
     async def send(timed: Request) -> Response:
@@ -79,11 +90,64 @@ async def _send_part(
     return reading, asked.took_ms
 
 
+async def _send_file(
+    sending: Sending, taken: Claim, attachment: Attachment
+) -> tuple[Reading, float]:
+    """Hand over one whole file. One that is refused for good is a dead letter of its own, and the
+    item goes on without it."""
+    driver = sending.driver
+    manifest = await driver.host.store.manifest(attachment.id)
+    remote_id = Head.load(taken.parts.get("head")).remote_id
+    if manifest is None or remote_id is None:
+        what = AttachmentUnreadable.code if manifest is None else "QUEUE_NO_REMOTE_ID"
+        text = "The file is not on this device any more." if manifest is None else _NO_REMOTE
+        return Reading(Contact("online"), [_refused(taken, attachment, what, text, "")]), 0.0
+    most = driver.destination.declaration.file_bytes
+    if most is not None and attachment.size > most:
+        text = f"{manifest.name} has {attachment.size} bytes; at most {most} are taken there."
+        refused = _refused(taken, attachment, Class.TOO_LARGE, text, manifest.name)
+        return Reading(Contact("online"), [refused]), 0.0
+    if attachment.done:  # its answer was the last that was missing
+        return Reading(Contact("online"), [_there(taken, attachment)]), 0.0
+    script = driver.destination.attach(taken.item, manifest, remote_id, again=taken.unknown)
+    try:
+        answer, took_ms = await converse(sending, script)
+    except (AttachmentUnreadable, DecryptionError) as error:
+        lost = _refused(taken, attachment, AttachmentUnreadable.code, error.message, manifest.name)
+        return Reading(Contact("online"), [lost]), 0.0
+    if isinstance(answer, NoAnswer):
+        return driver.destination.no_answer(answer), took_ms
+    (outcome,) = answer.outcomes
+    if outcome.cls in (Class.DELIVERED, Class.DUPLICATE, Class.ACCEPTED):
+        answer = replace(answer, outcomes=[_there(taken, attachment)])
+    elif outcome.cls in FINAL and not outcome.lane:
+        code = outcome.code or outcome.cls
+        refused = _refused(taken, attachment, code, outcome.text, manifest.name)
+        answer = replace(answer, outcomes=[refused])
+    return answer, took_ms
+
+
+def _there(taken: Claim, attachment: Attachment) -> Outcome:
+    left = [a for a in taken.item.attachments if not a.done and a.id != attachment.id]
+    cls = Class.ACCEPTED if left else Class.DELIVERED
+    return Outcome(cls, acked={attachment.id: attachment.parts})
+
+
+def _refused(taken: Claim, attachment: Attachment, code: str, text: str, name: str) -> Outcome:
+    left = [a for a in taken.item.attachments if not a.done and a.id != attachment.id]
+    refused = {attachment.id: RefusedFile(code, text, name)}
+    if taken.item.operation == ATTACH:  # it is that dead letter already
+        return Outcome(Class.PERMANENT, code, text)
+    return Outcome(Class.ACCEPTED if left else Class.DELIVERED, text=text, refused=refused)
+
+
 def _next_part(taken: Claim) -> tuple[str, int]:
     """The first part not acknowledged; when all are, the last one again, for the final answer."""
     attachment = taken.item.next_attachment
     if attachment is not None:
         return attachment.id, attachment.acked + 1
+    if not taken.item.attachments:
+        return "", 0
     last = taken.item.attachments[-1]
     return last.id, last.parts
 

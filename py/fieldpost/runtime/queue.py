@@ -140,8 +140,9 @@ class Queue(ByHand, Controls, Upkeep):
         after the other, in the order of their coming), ``depends_on`` (ids that must be sent
         first; ``{"$ref": id}`` in the payload becomes what the destination called that one),
         ``on_parent_failed`` ("block", or "cancel" together with a parent that is given up),
-        ``lane`` (another one than its kind takes). Raises `InvalidItem`, `DuplicateItem`,
-        `QueueFull`, `DatabaseError`.
+        ``lane`` (another one than its kind takes), ``destination`` (behind the gateway, by its name
+        in the catalogue; its own inbox where nothing is said). Raises `InvalidItem`,
+        `DuplicateItem`, `QueueFull`, `DatabaseError`.
 
         After `DatabaseError` nothing pretends to be saved and nothing is kept in memory: the caller
         still has the payload. Give the ``id`` yourself, and call again with the same one when the

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from fieldpost.engine.outcome import Outcome
 from fieldpost.engine.transitions import State
 from fieldpost.ports import NoAnswer
 
 from .lane import LaneState
-from .settle import Claim, settle
+from .settle import Claim, besides, settle
 
 if TYPE_CHECKING:
     from .driver import Driver
@@ -37,6 +38,17 @@ async def collect_receipts(driver: Driver, state: LaneState) -> None:
         receipt = by_id[row.item.id]
         if row.item.state is State.HANDED_OVER and row.item.send_id == receipt.send_id:
             taken = Claim(row.item, row.parts, b"", row.item.updated_at)
-            _, write = settle(taken, receipt.outcome, driver.policy, now, 0.0)
-            writes.append(write)
+            outcome = await _named(driver, receipt.outcome)
+            _, write = settle(taken, outcome, driver.policy, now, 0.0)
+            writes += [write, *besides(taken, outcome, now)]
     await driver.store_lane(replace(state, cursor=cursor), contact, *writes, keep=True)
+
+
+async def _named(driver: Driver, outcome: Outcome) -> Outcome:
+    """Refused files with their names: the gateway repeats none, this device knows them."""
+    refused = dict(outcome.refused)
+    for attachment_id, why in refused.items():
+        manifest = await driver.host.store.manifest(attachment_id)
+        if manifest is not None:
+            refused[attachment_id] = replace(why, name=manifest.name)
+    return replace(outcome, refused=refused)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fieldpost.engine.limits import REQUEST_TIMEOUT_MS
 from fieldpost.engine.machine import Orphaned, step
 from fieldpost.engine.transitions import State
 from fieldpost.ports import Leadership, Put
@@ -21,7 +22,7 @@ async def recover(driver: Driver, leadership: Leadership) -> None:
     frozen that the lock was taken from it. Where the intent is durable a byte may have left.
 
     With a ``strong`` destination even a frozen drainer's late bytes have no second effect; with
-    others its lease must run out first.
+    others its lease must run out first, and the time of a request after it.
     """
     store, now = driver.host.store, driver.host.clock.now()
     strong = driver.destination.declaration.guarantee == "strong"
@@ -34,7 +35,9 @@ async def recover(driver: Driver, leadership: Leadership) -> None:
         for row in page.rows:
             if row.item.lane != driver.lane:
                 continue  # under another lock than ours
-            alive = (row.item.lease_until or 0) > now and leadership.stolen and not strong
+            # Its last request may have left at the end of the lease, and takes its time to arrive.
+            late = (row.item.lease_until or 0) + REQUEST_TIMEOUT_MS > now
+            alive = late and leadership.stolen and not strong
             if not alive:
                 item = step(row.item, Orphaned("intent" in row.parts), now)
                 writes.append(Write(Put(item), was=row.item.state))

@@ -95,6 +95,7 @@ def _line(stored: Stored) -> str:
         "kind": item.kind,
         "operation": item.operation,
         "lane": item.lane,
+        "destination": item.handed_to,
         "priority": item.priority,
         "state": str(item.state),
         "created_at": item.created_at,

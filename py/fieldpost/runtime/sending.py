@@ -21,11 +21,22 @@ from . import lane as lanes
 from .asking import ask
 from .committer import Write
 from .contact import heard, note
+from .followups import SWEEP
 from .lane import LaneState
 from .lookup import look_up, must_look_up
 from .pace import Load, chosen, learnt, load_of, paced
 from .parts import send_parts
-from .settle import Claim, acknowledgeable, claim, outcomes_for, retries, settle
+from .settle import (
+    Claim,
+    acknowledgeable,
+    besides,
+    claim,
+    outcomes_for,
+    retries,
+    settle,
+    unsent,
+)
+from .sweeping import send_sweeps
 
 if TYPE_CHECKING:
     from .driver import Driver
@@ -39,6 +50,7 @@ class Batch:
     """Claimed together and sent in one request; ``acks``: send_ids acknowledged with it."""
 
     claims: list[Claim]
+    claimed_at: float  # monotonic ms
     acks: tuple[str, ...] = ()
 
 
@@ -149,6 +161,7 @@ class Sending:
                 settled = []
                 continue
             rows, shed = chosen(rows, load, driver.droppable, now)
+            claimed_at = driver.host.clock.monotonic()
             claims, claim_writes = await self._claims(rows)
             before = self.state.breaker
             if rows:
@@ -158,7 +171,7 @@ class Sending:
             if self.leadership.lost:
                 return None  # whoever took the lock recovers these rows
             if claims:
-                return Batch(claims, self._acks())
+                return Batch(claims, claimed_at, self._acks())
             if self.state.breaker is not before and rows:
                 self.state = replace(self.state, breaker=before)
                 await driver.keep_lane(self.state)  # the probe never left
@@ -174,7 +187,12 @@ class Sending:
             if contact is not None:
                 fraction = host.entropy.fraction()
                 self.state = self.state.after(contact, host.clock.now(), fraction)
-        return [looked.write for looked in done]
+        return [
+            write
+            for looked in done
+            for write in (looked.write, looked.besides)
+            if write is not None
+        ]
 
     async def _claims(self, rows: Sequence[Stored]) -> tuple[list[Claim], list[Write]]:
         driver, now = self.driver, self.driver.host.clock.now()
@@ -226,7 +244,13 @@ class Sending:
 
     async def _send(self, batch: Batch) -> list[Write]:
         try:
-            if batch.claims[0].item.step > 0:
+            clock, first = self.driver.host.clock, batch.claims[0].item
+            if self.driver.stood_still_since(batch.claimed_at):
+                # Another context may have taken over meanwhile.
+                return [unsent(taken, clock.now()) for taken in batch.claims]
+            if first.operation == SWEEP:
+                return await send_sweeps(self, batch.claims)
+            if first.step > 0:
                 return await send_parts(self, batch.claims[0])
             return await self._send_texts(batch)
         finally:
@@ -263,7 +287,7 @@ class Sending:
         writes = []
         for taken, outcome in zip(claims, outcomes_for(reading, len(claims)), strict=True):
             item, write = settle(taken, outcome, driver.policy, now, fraction(), budget.wait_ms)
-            writes.append(write)
+            writes += [write, *besides(taken, outcome, now)]
             if retries(taken, item):
                 budget = budget.spent()
             if progress and not item.is_open:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from fieldpost.destinations.base import Destination, Reading
 from fieldpost.engine.limits import LEASE_MS
-from fieldpost.engine.machine import Answered, Claimed, step
+from fieldpost.engine.machine import Answered, Claimed, Orphaned, step
 from fieldpost.engine.model import Item, Stored
 from fieldpost.engine.ordering import resolved
 from fieldpost.engine.outcome import RETRYABLE, Class, Outcome
@@ -17,6 +17,7 @@ from fieldpost.engine.transitions import END_STATES, State
 from fieldpost.ports import Manifest, Put
 
 from .committer import Write
+from .followups import SWEEP, SWEEP_INTENT, refused_files
 
 #: Marks the intent of an attempt that sends attachment parts: its request follows from the row.
 PARTS_INTENT = b"parts"
@@ -43,7 +44,9 @@ def claim(
     4); they are in its intent.
     """
     item = row.item
-    if item.step > 0:
+    if item.operation == SWEEP:
+        intent = SWEEP_INTENT
+    elif item.step > 0:
         intent = PARTS_INTENT
     elif item.state is State.UNKNOWN and row.parts.get("intent"):
         intent = row.parts["intent"]
@@ -87,6 +90,21 @@ def settle(
         parts["intent"] = None
     parts |= head_with_remote(taken.parts.get("head"), outcome)
     return item, Write(Put(item, parts=parts), was=taken.item.state)
+
+
+def unsent(taken: Claim, now: int) -> Write:
+    """The row after its claim ran out, or was taken over, before its request left: nothing of this
+    attempt did, so it is as open as it was whether an earlier one arrived."""
+    item = step(taken.item, Orphaned(sent_possible=taken.unknown), now)
+    parts: dict[str, bytes | None] = {} if taken.unknown else {"intent": None}
+    return Write(Put(item, parts=parts), was=taken.item.state)
+
+
+def besides(taken: Claim, outcome: Outcome, now: int) -> list[Write]:
+    """The rows that come of this outcome besides the item's own: files that were refused."""
+    if not outcome.refused:
+        return []
+    return refused_files(taken.item, taken.parts.get("head"), outcome, now)
 
 
 def head_with_remote(head: bytes | None, outcome: Outcome) -> dict[str, bytes | None]:

@@ -97,6 +97,7 @@ def row(
         "parts_acked": sum(a.acked for a in item.attachments),
         "remote_id": head.remote_id,
         "remote_url": head.remote_url,
+        "destination": item.handed_to,
         "can": acts(item),
         "revision": item.revision,
         "error_code": item.error_code,

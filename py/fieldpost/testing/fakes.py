@@ -9,13 +9,13 @@ import hashlib
 import json
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fieldpost.engine.canonical import canonical, sha256_hex
 from fieldpost.engine.errors import AttachmentUnreadable
 from fieldpost.engine.ids import uuid7
-from fieldpost.ports import Leadership, NoAnswer, Request, Response, Store
+from fieldpost.ports import Leadership, NoAnswer, Request, Response, Store, Upload
 
 _JSON = {"content-type": "application/json"}
 #: What of an operation its result says again.
@@ -124,6 +124,17 @@ class LocalTabs:
         return lambda: None
 
 
+async def whole_body(store: Store, upload: Upload) -> bytes:
+    """The body of an upload. Raises `AttachmentUnreadable`."""
+    file = b""
+    for n in range(1, upload.parts + 1):
+        data = await store.part(upload.attachment_id, n)
+        if data is None:
+            raise AttachmentUnreadable
+        file += data
+    return upload.before + (base64.b64encode(file) if upload.base64 else file) + upload.after
+
+
 #: What a `FakeGateway` does with the next requests, see `FakeGateway.faults`.
 Fault = Callable[["FakeGateway", Request, Callable[[], Response]], Response]
 
@@ -159,6 +170,10 @@ class FakeGateway:
             raise AttachmentUnreadable
         whole = Request(request.method, request.url, request.headers, data, request.timeout_ms)
         return self._answer(whole)
+
+    async def send_file(self, upload: Upload) -> Response:
+        assert self.store is not None
+        return self._answer(replace(upload.request, body=await whole_body(self.store, upload)))
 
     def deliver_later(self) -> None:
         """The destinations behind the gateway take what was handed over."""

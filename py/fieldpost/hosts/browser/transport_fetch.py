@@ -7,7 +7,7 @@ import json
 from itertools import count
 from typing import Any
 
-from fieldpost.ports import NoAnswer, Request, Response
+from fieldpost.ports import NoAnswer, Request, Response, Upload
 
 from .interop import Device
 
@@ -28,6 +28,18 @@ class FetchTransport:
 
     async def send_part(self, request: Request, attachment_id: str, n: int) -> Response:
         return await self._exchange("sendPart", request, (), attachment_id=attachment_id, n=n)
+
+    async def send_file(self, upload: Upload) -> Response:
+        if upload.base64:  # no destination that a browser may call asks for it
+            raise NotImplementedError("files in base64 are sent by the gateway")
+        return await self._exchange(
+            "sendFile",
+            upload.request,
+            (upload.before + upload.after,),
+            attachment_id=upload.attachment_id,
+            parts=upload.parts,
+            before=len(upload.before),
+        )
 
     async def _exchange(
         self, method: str, request: Request, body: tuple[bytes, ...], **more: Any

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+from collections.abc import AsyncIterator
 
 import httpx
 
 from fieldpost.engine.errors import AttachmentUnreadable
-from fieldpost.ports import NoAnswer, Request, Response, Store
+from fieldpost.ports import NoAnswer, Request, Response, Store, Upload
 
 #: Failures before a connection stood: certainly no byte of the request left.
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
@@ -35,7 +36,34 @@ class HttpTransport:
         request.headers["Content-Digest"] = f"sha-256=:{digest}:"  # RFC 9530
         return await self._send(request, data)
 
-    async def _send(self, request: Request, body: bytes) -> Response:
+    async def send_file(self, upload: Upload) -> Response:
+        # Looked at before anything is sent: a file that cannot be read whole must not leave in
+        # part, and only then is it known that no byte of the request left.
+        for n in range(1, upload.parts + 1):
+            if await self._store.part(upload.attachment_id, n) is None:
+                raise AttachmentUnreadable
+        upload.request.headers["Content-Length"] = str(upload.length)
+        return await self._send(upload.request, self._body(upload))
+
+    async def _body(self, upload: Upload) -> AsyncIterator[bytes]:
+        yield upload.before
+        rest = b""
+        for n in range(1, upload.parts + 1):
+            data = await self._store.part(upload.attachment_id, n)
+            if data is None:
+                raise AttachmentUnreadable
+            if not upload.base64:
+                yield data
+                continue
+            data = rest + data  # base64 is of three bytes at a time, over the parts' borders
+            whole = len(data) - len(data) % 3
+            rest = data[whole:]
+            yield base64.b64encode(data[:whole])
+        if rest:
+            yield base64.b64encode(rest)
+        yield upload.after
+
+    async def _send(self, request: Request, body: bytes | AsyncIterator[bytes]) -> Response:
         try:
             # httpx limits each read, not the whole: a slow drip must end too.
             async with asyncio.timeout(request.timeout_ms / 1000):

@@ -11,12 +11,13 @@ import asyncio
 import json
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 from urllib.parse import urlsplit
 
 from fieldpost.engine.errors import AttachmentUnreadable
-from fieldpost.ports import NoAnswer, Request, Response
+from fieldpost.ports import NoAnswer, Request, Response, Upload
+from fieldpost.testing.fakes import whole_body
 
 from .disk import Connection
 from .gateway import Backend, problem
@@ -261,6 +262,10 @@ class SimTransport:
             raise AttachmentUnreadable
         whole = Request(request.method, request.url, request.headers, data, request.timeout_ms)
         return await self._network.send(self._place, whole)
+
+    async def send_file(self, upload: Upload) -> Response:
+        body = await whole_body(self._store, upload)
+        return await self._network.send(self._place, replace(upload.request, body=body))
 
 
 def _succeed(answer: asyncio.Future[Response], response: Response) -> None:

@@ -16,7 +16,7 @@ from .gateway import Backend
 DEVICE = "00000000-0000-7000-8000-00000000000d"
 URL = "https://post.example/"
 ARCHIVE_URL = "https://archive.example/"
-HOME, ARCHIVE = GatewayDestination.lane, "archive"
+HOME, ARCHIVE = "gateway", "archive"
 #: What the archive knows the device by; the first one's tokens come and go (`Queue.sign_in`).
 ARCHIVE_TOKEN = "archive-token"  # noqa: S105 - of a destination that does not exist
 #: What goes to the archive unless it is saved for the other lane.

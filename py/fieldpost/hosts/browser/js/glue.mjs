@@ -28,7 +28,7 @@ const METHODS = {
   commit, get: queries.get, ready: queries.ready, readyKeys: queries.readyKeys, waiting: queries.waiting, nextDue: queries.nextDue,
   page: queries.page, lines: queries.lines, marks: queries.marks, expired: queries.expired, find: queries.find, counters: queries.counters, counts: queries.counters,
   sides: queries.sides, journal: queries.journal, heads: queries.heads, captures: queries.captures,
-  send: http.send, sendPart: http.sendPart, abort: http.abort, rescueOut, rescueIn,
+  send: http.send, sendPart: http.sendPart, sendFile: http.sendFile, abort: http.abort, rescueOut, rescueIn,
 };
 
 const devices = new Map();

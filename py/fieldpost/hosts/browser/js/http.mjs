@@ -62,16 +62,29 @@ export const send = (_ctx, json, bytes) => {
   return exchange(request, bytes?.length ? bytes : undefined);
 };
 
-/** As `send`, the body being part `n` of `attachment_id`; its bytes do not leave JavaScript. */
-export async function sendPart(ctx, json) {
-  const request = JSON.parse(json);
+async function partOf(ctx, id, n) {
   let bytes;
   try {
-    bytes = await readPart(ctx, request.attachment_id, request.n);
+    bytes = await readPart(ctx, id, n);
   } catch (error) {
     if (error.name !== "QUEUE_DECRYPTION_ERROR") throw error;
   }
-  if (!bytes) throw new GlueError("QUEUE_ATTACHMENT_UNREADABLE", `Part ${request.n} of an attachment is missing or does not open.`);
+  if (!bytes) throw new GlueError("QUEUE_ATTACHMENT_UNREADABLE", `Part ${n} of an attachment is missing or does not open.`);
+  return bytes;
+}
+
+/** As `send`, the body being all parts of `attachment_id`, between the first `before` of the bytes and the rest. */
+export async function sendFile(ctx, json, bytes) {
+  const request = JSON.parse(json);
+  const parts = [bytes.slice(0, request.before)];
+  for (let n = 1; n <= request.parts; n++) parts.push(new Blob([await partOf(ctx, request.attachment_id, n)]));
+  return exchange(request, new Blob([...parts, bytes.slice(request.before)]));
+}
+
+/** As `send`, the body being part `n` of `attachment_id`; its bytes do not leave JavaScript. */
+export async function sendPart(ctx, json) {
+  const request = JSON.parse(json);
+  const bytes = await partOf(ctx, request.attachment_id, request.n);
   const headers = { ...request.headers, "Content-Digest": `sha-256=:${await digest(bytes)}:` };
   return exchange({ ...request, headers }, bytes);
 }

@@ -1,0 +1,90 @@
+"""Rows that come of other rows: a file that was refused, and the search for a double. Pure.
+
+Both are written in the commit that causes them, so neither can be lost between two.
+"""
+
+from __future__ import annotations
+
+from fieldpost.engine.canonical import canonical
+from fieldpost.engine.model import Item
+from fieldpost.engine.outcome import Class, Outcome
+from fieldpost.engine.record import Head, attempt_entry, history_with
+from fieldpost.engine.transitions import State
+from fieldpost.ports import Put
+
+from .committer import Write
+
+#: Kinds (and operations) of these rows. They are nobody's work of their own.
+ATTACHMENT, ATTACH = "attachment", "attach"
+SWEEP = "sweep"
+#: The intent of a sweep: what it asks follows from the row that it looks after.
+SWEEP_INTENT = b"sweep"
+#: Behind all that people wait for.
+_SWEEP_PRIORITY = 1
+
+
+def refused_files(item: Item, head: bytes | None, outcome: Outcome, now: int) -> list[Write]:
+    """A dead letter for each attachment of ``item`` (as it was) that the destination refused while
+    it took the rest. Its id is the attachment's: the same refusal heard twice is one row.
+
+    It is where its item has got to: a person's "Retry" hands the file to the same record.
+    """
+    known = Head.load(head)
+    writes = []
+    for attachment in item.attachments:
+        why = outcome.refused.get(attachment.id)
+        if why is None:
+            continue
+        body = canonical({"attachment_of": item.id, "name": why.name, "title": known.title})
+        row = Item(
+            id=attachment.id,
+            kind=ATTACHMENT,
+            operation=ATTACH,
+            lane=item.lane,
+            send_id=attachment.id,
+            created_at=item.created_at,
+            updated_at=now,
+            state=State.FAILED,
+            priority=item.priority,
+            ready=False,
+            attempt=1,
+            step=1,
+            size=len(body) + attachment.size,
+            body_bytes=len(body),
+            error_code=why.code,
+            handed_to=item.handed_to,
+            attachments=(attachment,),
+        )
+        said = Outcome(Class.PERMANENT, why.code, why.text)
+        parts: dict[str, bytes | None] = {
+            "head": Head(why.name or known.title, known.remote_id, known.remote_url).dump(),
+            "body": body,
+            "history": history_with(None, attempt_entry(1, now, now, said)),
+        }
+        writes.append(Write(Put(row, parts=parts, insert=True), was=None))
+    return writes
+
+
+def sweep_of(item: Item, head: bytes | None, sweep_id: str, at: int, now: int) -> Write:
+    """A row that looks, at ``at`` (ms) and after ``item`` was delivered, whether it is over there
+    twice."""
+    body = canonical({"sweep_of": item.id})
+    row = Item(
+        id=sweep_id,
+        kind=SWEEP,
+        operation=SWEEP,
+        lane=item.lane,
+        send_id=sweep_id,
+        created_at=now,
+        updated_at=now,
+        priority=_SWEEP_PRIORITY,
+        ready=False,
+        not_before=at,
+        size=len(body),
+        body_bytes=len(body),
+        handed_to=item.handed_to,
+        parents=(item.id,),
+        on_parent_failed="cancel",
+    )
+    parts: dict[str, bytes | None] = {"head": Head(Head.load(head).title).dump(), "body": body}
+    return Write(Put(row, parts=parts, insert=True), was=None)
