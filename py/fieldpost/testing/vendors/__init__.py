@@ -1,0 +1,1 @@
+"""Stateful fakes of the systems that Fieldpost delivers to, with their traps."""
