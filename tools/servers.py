@@ -68,9 +68,9 @@ class RedisServer:
         if program is None:
             raise BuildError("redis-server is not installed; `make test-full` installs it")
         words = [program, "--port", str(self.port), "--bind", "127.0.0.1"]
-        words += ["--dir", str(self.folder), "--daemonize", "no", "--enable-debug-command", "local"]
+        words += ["--dir", str(self.folder), "--daemonize", "no"]
         for name, value in self.settings.items():
-            words += [f"--{name}", value]
+            words += [f"--{name}", *(value.split() or [""])]
         log = self.folder / "server.log"
         with log.open("ab") as file:
             self._process = subprocess.Popen(words, stdout=file, stderr=file)

@@ -27,8 +27,6 @@ def url(shared: RedisServer, request: pytest.FixtureRequest) -> str:
     return shared.url(f"q{next_queue[0]}")
 
 
-
-
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[RedisServer]:
     """A server that the test may kill."""

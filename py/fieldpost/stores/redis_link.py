@@ -86,15 +86,19 @@ class Place:
 
 
 class Script:
-    """A Lua script of this folder, behind what all of them share."""
+    """A Lua script. It gets the queue's prefix as its only key."""
 
-    def __init__(self, name: str) -> None:
-        folder = Path(__file__).parent
-        opened = ", ".join(f"{state} = true" for state in sorted(OPEN_STATES))
-        head = f"local SCHEMA, HEADS_MAX, OPEN = {SCHEMA}, {HEADS_MAX}, {{{opened}}}\n"
-        texts = [(folder / f"redis_{each}.lua").read_text() for each in ("common", name)]
-        self.text = head + "".join(texts)
-        self.sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def store_script(name: str) -> Script:
+    """One of this folder, behind what all of them share."""
+    folder = Path(__file__).parent
+    opened = ", ".join(f"{state} = true" for state in sorted(OPEN_STATES))
+    head = f"local SCHEMA, HEADS_MAX, OPEN = {SCHEMA}, {HEADS_MAX}, {{{opened}}}\n"
+    return Script(head + "".join((folder / f"redis_{n}.lua").read_text() for n in ("common", name)))
 
 
 class _NotDurable(RedisError):
@@ -150,7 +154,7 @@ class RedisLink:
             )
         except ValueError as error:
             raise ConfigError(fields={"store": "is not the URL of a Redis server"}) from error
-        self.client = Redis.from_pool(pool)
+        self.client: Any = Redis.from_pool(pool)
 
     async def _connected(self, connection: Any) -> None:
         await connection.on_connect()

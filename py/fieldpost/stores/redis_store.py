@@ -18,10 +18,10 @@ from fieldpost.ports import Commit, Committed, JournalRecord, Manifest, Page
 from fieldpost.security.cipher import Cipher
 
 from . import redis_commit, rows
-from .redis_link import Durability, Place, RedisLink, Script
+from .redis_link import Durability, Place, RedisLink, store_script
 from .redis_rows import (
-    Found,
     WAKE,
+    Found,
     expiry_key,
     goes_by_sequence,
     item_of,
@@ -35,7 +35,7 @@ from .redis_rows import (
 from .rows import BY_KIND, COUNTERS
 from .sealing import seal_commit
 
-_COMMIT, _READ, _WRITE = Script("commit"), Script("read"), Script("write")
+_COMMIT, _READ, _WRITE = map(store_script, ("commit", "read", "write"))
 
 #: Rows or captures of one look: a script has the server to itself.
 _AT_ONCE = 500

@@ -16,10 +16,8 @@ from fieldpost.ports import (
     JournalRecord,
     Line,
     Precondition,
-    Put,
     Refused,
     Revision,
-    Unique,
 )
 from fieldpost.security.cipher import Cipher
 
