@@ -77,25 +77,12 @@ async def open_queue(
     # Before anything is open: these are what a caller may have got wrong.
     retry = settings.retry if policy is None else policy_of(policy)
     breaker = rules_of(breaker)
-    folder = None if path is None else Path(path)
+    folder = None if path is None else _made(Path(path))
     rescue = rescue_folder or folder
-    if folder is not None:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    key_file = Path(keys) if keys is not None else folder and folder / "keys.json"
+    opened, tabs = await _open_store(folder, store, keys, settings)
     owner = f"process-{os.getpid()}"
-    opened: Store
-    tabs: FileLockTabs | RedisTabs
-    if store is not None:
-        from .redis_open import open_redis  # noqa: PLC0415 - redis-py is an extra
-
-        opened, tabs = await open_redis(store, key_file)
-        owner += f"-{secrets.token_hex(4)}"  # other machines have that process number, too
-    elif folder is None:
-        opened, tabs = MemoryStore(KeyRing.ephemeral()), FileLockTabs(None)
-    else:
-        ring = KeyRing.load_or_create(key_file or folder / "keys.json")
-        opened = await SqliteStore.open(folder / "queue.db", ring, durability=settings.durability)
-        tabs = FileLockTabs(folder)
+    if store is not None:  # other machines have that process number, too
+        owner += f"-{secrets.token_hex(4)}"
     clock, entropy = SystemClock(), SystemEntropy()
     transport = HttpTransport(opened, client)
     host = Host(opened, transport, clock, entropy, AlwaysOnline(), tabs, SystemSurroundings())
@@ -121,3 +108,26 @@ async def open_queue(
         rescue_box=None if rescue is None else RescueFiles(opened, Path(rescue)),
         on_close=close,
     )
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
+async def _open_store(
+    folder: Path | None, url: str | None, keys: str | Path | None, settings: QueueConfig
+) -> tuple[Store, FileLockTabs | RedisTabs]:
+    """The rows and the lanes' locks."""
+    key_file = None if keys is None else Path(keys)
+    if folder is not None:
+        key_file = key_file or folder / "keys.json"
+    if url is not None:
+        from .redis_open import open_redis  # noqa: PLC0415 - redis-py is an extra
+
+        return await open_redis(url, key_file)
+    if folder is None or key_file is None:
+        return MemoryStore(KeyRing.ephemeral()), FileLockTabs(None)
+    ring = KeyRing.load_or_create(key_file)
+    store = await SqliteStore.open(folder / "queue.db", ring, durability=settings.durability)
+    return store, FileLockTabs(folder)

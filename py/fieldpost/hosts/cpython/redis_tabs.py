@@ -31,25 +31,26 @@ _GAP_MS_MAX = 5_000.0
 _AGAIN_S = 1.0
 _IDLE_S = 15.0
 
-# Value of a lock: fence:owner:beat. In the hash of fences, a lane's field is the latest number
-# given out, and "free:" before it the latest that was given back.
+# Value of a lock: fence:owner:beat. A lane's fence is the latest number given out; what is freed of
+# it is the latest that was given back.
 _LOCK = Script("""
 local what, lane, mine, ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local call, key, fence = redis.call, KEYS[1] .. ':lead:' .. lane, KEYS[1] .. ':fence'
+local call, key = redis.call, KEYS[1] .. ':lead:' .. lane
+local fence, freed = KEYS[1] .. ':fence', KEYS[1] .. ':freed'
 local held = call('GET', key)
 if what == 'take' then
   if held and held ~= ARGV[5] then
     return {0, held, call('PTTL', key)}
   end
   local n = call('HINCRBY', fence, lane, 1)
-  local free = tonumber(call('HGET', fence, 'free:' .. lane) or 0)
+  local free = tonumber(call('HGET', freed, lane) or 0)
   call('SET', key, string.format('%.0f', n) .. ':' .. mine .. ':0', 'PX', ttl)
   return {n, (held or free ~= n - 1) and 1 or 0}
 end
 local number = string.match(mine, '^%d+')
 local ours = held and string.sub(held, 1, #mine + 1) == mine .. ':'
 if not held then
-  ours = call('HGET', fence, lane) == number and call('HGET', fence, 'free:' .. lane) ~= number
+  ours = call('HGET', fence, lane) == number and call('HGET', freed, lane) ~= number
 end
 if not ours then
   return {0}
@@ -58,7 +59,7 @@ if what == 'beat' then
   call('SET', key, mine .. ':' .. ARGV[5], 'PX', ttl)
 else
   call('DEL', key)
-  call('HSET', fence, 'free:' .. lane, number)
+  call('HSET', freed, lane, number)
   call('PUBLISH', KEYS[1] .. ':changed', cjson.encode({type = 'free', lane = lane}))
 end
 return {1}
