@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import os
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -462,6 +463,22 @@ async def test_two_stores_on_one_queue(url: str, ring: KeyRing) -> None:
         assert sum(isinstance(result, Refused) for result in done) == 39
         assert not any(isinstance(result, QueueError) for result in done)
         await check(one_)
+
+
+async def test_bytes_that_come_after_their_row(url: str, ring: KeyRing) -> None:
+    """They are no orphans, whatever is put again; they are when the row lets go of them."""
+    async with opened(url, ring) as store:
+        (row,) = await add(store, new(1, attachments=(Attachment(uid(60), 1, 2),)))
+        manifest = Manifest(uid(60), "f", "", 1, ("qqo=",), NOW)
+        await store.put_part(uid(60), 1, b"x")
+        await store.put_manifest(manifest)
+        await store.put_part(uid(60), 2, b"y")
+        assert await store.orphans(NOW + 10, 10) == []
+        await update(store, row, attachments=())
+        assert await store.orphans(NOW + 10, 10) == [uid(60)]
+        await store.put_manifest(replace(manifest, at=NOW + 20))
+        assert await store.orphans(NOW + 10, 10) == []
+        assert await store.orphans(NOW + 21, 10) == [uid(60)]
 
 
 async def test_queues_on_one_server_are_apart(shared: RedisServer, ring: KeyRing) -> None:

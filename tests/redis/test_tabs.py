@@ -93,7 +93,7 @@ async def test_whoever_waits_gets_it_when_it_is_given_back(url: str) -> None:
 
 
 async def test_a_lease_that_ran_out_is_taken(url: str) -> None:
-    """Its holder is frozen: it finds out by its own clock, and its beat changes nothing."""
+    """Its holder is frozen: when it wakes it knows by its own clock, before it asks anybody."""
     frozen = Ticking()
     async with on(url, frozen) as one, on(url) as two:
         first = Leading(one, steal=200)
@@ -101,15 +101,31 @@ async def test_a_lease_that_ran_out_is_taken(url: str) -> None:
         second = Leading(two, wait=LONG, steal=LONG)
         new = await second.begun()
         assert new.stolen
-        frozen.now += 150
-        old.beat()
-        await asyncio.wait(one._tasks or {asyncio.create_task(asyncio.sleep(0))})
-        frozen.now += 60
+        frozen.now += 199
+        assert not old.lost
+        frozen.now += 1
         assert old.lost
+        old.beat()
+        assert old._beating is None, "there is nothing left to renew"  # type: ignore[attr-defined]
         assert await first.end()
         assert not new.lost
-        assert await Leading(one).task is False
+        assert await Leading(one).task is False, "the old one gave back nothing"
         assert await second.end()
+
+
+async def test_a_beat_tells_of_another(url: str) -> None:
+    """Where the holder's clock stood still with it."""
+    async with on(url, Ticking()) as one, on(url) as two:
+        first = Leading(one, steal=200)
+        old = await first.begun()
+        second = Leading(two, wait=LONG, steal=LONG)
+        await second.begun()
+        assert not old.lost
+        old.beat()
+        await old._beating  # type: ignore[attr-defined]
+        assert old.lost
+        await first.end()
+        await second.end()
 
 
 async def test_a_beat_keeps_it_and_tells_of_another(url: str) -> None:
