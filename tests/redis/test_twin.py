@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import initialize
 from tests.contract.test_twin import Twins
 from tools.servers import RedisServer
@@ -44,5 +44,7 @@ RedisTwins.TestCase.settings = settings(
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
+    # Without shrinking, which would take minutes over a server: a failure shows all its steps.
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),
 )
 TestRedisTwins = pytest.mark.full(RedisTwins.TestCase)
