@@ -145,6 +145,9 @@ class FileLockTabs:
         self._callbacks.append(callback)
         return lambda: self._callbacks.remove(callback)
 
+    async def close(self) -> None:
+        """The kernel has nothing of ours beyond the work it was held for."""
+
 
 @contextlib.contextmanager
 def _flock(path: Path | None) -> Iterator[bool]:
