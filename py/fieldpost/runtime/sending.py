@@ -245,7 +245,7 @@ class Sending:
     async def _send(self, batch: Batch) -> list[Write]:
         try:
             clock, first = self.driver.host.clock, batch.claims[0].item
-            if self.driver.stood_still_since(batch.claimed_at):
+            if self.leadership.stealable and self.driver.stood_still_since(batch.claimed_at):
                 # Another context may have taken over meanwhile.
                 return [unsent(taken, clock.now()) for taken in batch.claims]
             if first.operation == SWEEP:

@@ -89,6 +89,7 @@ class _Held:
         self._gone = False
         self._beating: asyncio.Task[None] | None = None
         self.stolen = False
+        self.stealable = True
 
     @property
     def lost(self) -> bool:

@@ -104,6 +104,7 @@ class AlwaysOnline:
 
 class _Held:
     stolen = False
+    stealable = False
     lost = False
 
     def beat(self) -> None:
