@@ -24,12 +24,15 @@ from fieldpost.testing.fakes import FakeClock, FakeLink, LocalTabs, SeededEntrop
 from fieldpost.testing.vendors.base import VendorTransport
 
 
+TEN_A_REQUEST = replace(ONE_BY_ONE, batch_items=10)
+
+
 @dataclass
 class Picky(Adapter):
     """Needs a category, which nobody else does."""
 
     lane: str = "picky"
-    declaration: Declaration = replace(ONE_BY_ONE, batch_items=10)
+    declaration: Declaration = TEN_A_REQUEST
 
     def intent(self, item: Item, body: bytes, manifests: Sequence[Manifest]) -> bytes:
         if not json.loads(body).get("category"):
@@ -59,9 +62,7 @@ class Site:
     def __init__(self) -> None:
         self.store = MemoryStore(RING)
         self.clock, self.wire = FakeClock(), Wire(self.store)
-        host = Host(
-            self.store, self.wire, self.clock, SeededEntropy(), FakeLink(), LocalTabs()
-        )
+        host = Host(self.store, self.wire, self.clock, SeededEntropy(), FakeLink(), LocalTabs())
         self.queue = Queue(host, Picky(), owner="tab")
 
     async def add(self, category: str = "", **options: object) -> str:

@@ -66,17 +66,13 @@ def claim(
     return Claim(stored, {**row.parts, "intent": intent}, intent, now, unknown), write
 
 
-def unsendable(
-    row: Stored, wrong: InvalidItem, owner: str, policy: RetryPolicy, now: int
-) -> Write:
+def unsendable(row: Stored, wrong: InvalidItem, owner: str, policy: RetryPolicy, now: int) -> Write:
     """The row of which no request can be made for its destination: a dead letter with the fields to
     correct. Claimed and refused in one write, since nothing of it ever leaves."""
     said = Outcome(Class.PERMANENT, INVALID_FIELDS, wrong.message, fields=wrong.fields)
     claimed = step(row.item, Claimed(owner, LEASE_MS), now)
     item = step(claimed, Answered(said, policy, 0.0), now)
-    history = history_with(
-        row.parts.get("history"), attempt_entry(claimed.attempt, now, now, said)
-    )
+    history = history_with(row.parts.get("history"), attempt_entry(claimed.attempt, now, now, said))
     return Write(Put(item, parts={"history": history, "intent": None}), was=row.item.state)
 
 
