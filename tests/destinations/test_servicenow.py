@@ -12,7 +12,8 @@ from tests.destinations.deliveries import HOUR, TICKET, Site
 
 from fieldpost.destinations.base import Contact
 from fieldpost.destinations.fieldmap import read_map
-from fieldpost.destinations.servicenow import DEFAULT_MAP, ServiceNow
+from fieldpost.destinations.servicenow import ServiceNow
+from fieldpost.destinations.servicenow_fields import DEFAULT_MAP
 from fieldpost.engine.canonical import canonical
 from fieldpost.engine.errors import InvalidItem
 from fieldpost.engine.model import Attachment, Item

@@ -23,7 +23,6 @@ from fieldpost.stores.memory import MemoryStore
 from fieldpost.testing.fakes import FakeClock, FakeLink, LocalTabs, SeededEntropy
 from fieldpost.testing.vendors.base import VendorTransport
 
-
 TEN_A_REQUEST = replace(ONE_BY_ONE, batch_items=10)
 
 

@@ -31,8 +31,9 @@ from fieldpost.ports import Manifest, Request, Response, Upload
 from .adapter import Adapter
 from .answers import ONLINE, problem, read_json
 from .base import Contact, Declaration, Discovered, Finding, Lookup, Reading, Script
-from .fieldmap import FieldMap, Rule, needs, offers, render
-from .refusals import UNPROVED, choices_left, refusal, unplaced
+from .fieldmap import FieldMap, render
+from .refusals import UNPROVED, refusal
+from .servicenow_fields import DEFAULT_MAP, discovered
 
 #: An instance may go on with a request for a minute after nobody waits for it any more.
 SETTLE_MS = 70_000
@@ -49,43 +50,6 @@ DECLARATION = Declaration(
     whole_files=True,
     file_bytes=FILE_BYTES,
 )
-
-_WHO = "Reported by: {user.name} {user.email}"
-_WHERE = "Device: {systemInfo.deviceName} {systemInfo.osVersion} {systemInfo.architecture}"
-#: Impact and urgency from the severity; the instance computes the priority of them.
-DEFAULT_MAP: FieldMap = {
-    "ticket": (
-        Rule("short_description", "summary", most=160, required=True),
-        Rule(
-            "description",
-            text="{description}\n\nCategory: {category}\nSeverity: {severity}\n"
-            f"{_WHO}\n{_WHERE}\nSkills: {{skillResults}}",
-        ),
-        Rule(
-            "impact",
-            "severity",
-            choices={"low": "3", "medium": "2", "high": "2", "critical": "1"},
-        ),
-        Rule(
-            "urgency",
-            "severity",
-            choices={"low": "3", "medium": "2", "high": "1", "critical": "1"},
-        ),
-        Rule(
-            "category",
-            "category",
-            choices={c: c for c in ("inquiry", "software", "hardware", "network", "database")},
-        ),
-        Rule("contact_type", value="self-service"),
-    ),
-    "feedback": (
-        Rule("short_description", text="Feedback {rating}/5: {comment}", most=160, required=True),
-        Rule("description", text="{comment}\n\nRating: {rating}\nFrom: {userName}\nOn: {skillId}"),
-        Rule("impact", value="3"),
-        Rule("urgency", value="3"),
-        Rule("contact_type", value="self-service"),
-    ),
-}
 
 _KEY = re.compile("[0-9a-f]{32}")
 _NUMBER = re.compile("[A-Za-z0-9_-]+")
@@ -282,40 +246,7 @@ class ServiceNow(Adapter):
             return None
         wanted = f"{of_table}^elementIN{','.join(mapped)}^inactive=false"
         response = yield self._rows("sys_choice", wanted, "name,element,value", limit=1000)
-        return self._discovered(mapped, columns, _result(response) or [])
-
-    def _discovered(
-        self, mapped: Sequence[str], columns: list[dict[str, Any]], values: list[dict[str, Any]]
-    ) -> Discovered:
-        tables = (self.table, "task")
-        mine = [c for c in columns if c.get("name") in tables and c.get("element")]
-        must = {str(c["element"]) for c in mine if str(c.get("mandatory")) == "true"}
-        longest = {str(c["element"]): int(c["max_length"]) for c in mine if _digits(c)}
-        offered: dict[str, set[str]] = {}
-        for choice in values:
-            if choice.get("name") in tables and choice.get("element") in mapped:
-                offered.setdefault(str(choice["element"]), set()).add(str(choice.get("value")))
-        required, choices, lengths = {}, {}, {}
-        notes: list[str] = []
-        for kind, rules in self.fields.items():
-            required[kind] = tuple(
-                dict.fromkeys(
-                    [*needs(rules), *(r.source for r in rules if r.source and r.to in must)]
-                )
-            )
-            choices[kind] = {**offers(rules), **choices_left(rules, offered)}
-            lengths[kind] = {
-                r.source: longest[r.to]
-                for r in rules
-                if r.source and not r.choices and r.to in longest
-            }
-            notes += unplaced(rules, offered)
-            notes += [
-                f"{name} is mandatory in {self.table}, and nothing is mapped to it for {kind}."
-                for name in sorted(must - {r.to for r in rules})
-                if name != "number" and not name.startswith("sys_")
-            ]
-        return Discovered(required, choices, lengths, notes=tuple(dict.fromkeys(notes)))
+        return discovered(self.fields, self.table, columns, _result(response) or [])
 
     # --- helpers ---------------------------------------------------------------------------------
 
@@ -379,8 +310,3 @@ def _about_item(text: str) -> bool:
 def _unique(text: str) -> bool:
     low = text.lower()
     return "unique key" in low or "duplicate" in low
-
-
-def _digits(column: dict[str, Any]) -> bool:
-    text = str(column.get("max_length") or "")
-    return text.isascii() and text.isdigit()

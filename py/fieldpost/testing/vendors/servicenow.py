@@ -23,11 +23,22 @@ USER, PASSWORD = "fieldpost.integration", "not-a-secret"
 _TABLE = re.compile(r"/api/now(?:/v\d)?/table/([a-z_]+)(?:/([0-9a-f]{32}))?")
 _FILES = re.compile(r"/api/now(?:/v\d)?/attachment(/file)?")
 _COLUMNS = frozenset(
-    {
-        *("sys_id", "number", "sys_created_on", "sys_mod_count", "short_description"),
-        *("description", "impact", "urgency", "priority", "category", "caller_id"),
-        *("contact_type", "correlation_id", "correlation_display"),
-    }
+    (
+        "sys_id",
+        "number",
+        "sys_created_on",
+        "sys_mod_count",
+        "short_description",
+        "description",
+        "impact",
+        "urgency",
+        "priority",
+        "category",
+        "caller_id",
+        "contact_type",
+        "correlation_id",
+        "correlation_display",
+    )
 )
 
 
