@@ -190,6 +190,7 @@ ANSWERS = [
     (Response(503, {"retry-after": "5"}, b""), Class.UNKNOWN, "unreachable", True),
     (Response(502, {"content-type": "text/html"}, b"<html>"), Class.UNKNOWN, "unreachable", True),
     (Response(404, {"content-type": "text/html"}, b"<html>"), Class.UNKNOWN, "unreachable", True),
+    (Response(413, {"content-type": "text/html"}, b"<html>"), Class.TOO_LARGE, "online", False),
     (Response(302, {"location": "/login"}, b""), Class.UNKNOWN, "sign_in_page", True),
     (Response(200, {"content-type": "text/html"}, b"<html>"), Class.UNKNOWN, "sign_in_page", True),
     (answer({"id": "1", "key": "nothing"}, 201), Class.UNKNOWN, "sign_in_page", True),

@@ -130,6 +130,7 @@ ANSWERS = [
     (error(503, "Maintenance", retry_after="60"), Class.UNKNOWN, "unreachable", True),
     (Response(502, {"content-type": "text/html"}, b"<html>"), Class.UNKNOWN, "unreachable", True),
     (Response(403, {"content-type": "text/html"}, b"<html>"), Class.UNKNOWN, "unreachable", True),
+    (Response(413, {"content-type": "text/html"}, b"<html>"), Class.TOO_LARGE, "online", False),
     (Response(302, {"location": "/login"}, b""), Class.UNKNOWN, "sign_in_page", True),
     (HTML, Class.UNKNOWN, "sign_in_page", True),
     (answer({"hello": "there"}, 201), Class.UNKNOWN, "sign_in_page", True),

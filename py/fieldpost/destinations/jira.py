@@ -34,7 +34,7 @@ from .fieldmap import FieldMap, Rule, render
 from .jira_doubles import close_doubles
 from .jira_fields import discovered, issue_type_id
 from .jira_text import document, file_name, label, one_line, wiki
-from .refusals import UNPROVED, read_any, refusal, translated
+from .refusals import UNPROVED, media_type, read_any, refusal, translated
 
 PROPERTY = "sync.op"
 
@@ -72,7 +72,6 @@ DEFAULT_MAP: FieldMap = {
 }
 
 _KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]*-[0-9]+")
-_MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+")
 _XSRF = "Something on the way made it look like a browser's request (XSRF check failed)."
 
 
@@ -242,10 +241,9 @@ class Jira(Adapter):
         boundary = f"fieldpost-{manifest.id}"
         request.headers["Content-Type"] = f"multipart/form-data; boundary={boundary}"
         request.headers["X-Atlassian-Token"] = "no-check"
-        kind = manifest.type if _MEDIA_TYPE.fullmatch(manifest.type) else "application/octet-stream"
         before = (
             f'--{boundary}\r\nContent-Disposition: form-data; name="file"; '
-            f'filename="{file_name(manifest.name)}"\r\nContent-Type: {kind}\r\n\r\n'
+            f'filename="{file_name(manifest.name)}"\r\nContent-Type: {media_type(manifest)}\r\n\r\n'
         )
         after = f"\r\n--{boundary}--\r\n"
         parts = len(manifest.sha256)

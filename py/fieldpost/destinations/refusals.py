@@ -7,14 +7,16 @@ The table is for requests that make something: what leaves it open whether the v
 
 from __future__ import annotations
 
+import email.utils
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from fieldpost.engine.outcome import Class, Outcome
-from fieldpost.ports import Response
+from fieldpost.ports import Manifest, Response
 
 from .answers import ONLINE, whole_failure
 from .base import Contact
@@ -24,7 +26,6 @@ _CLASSES = {
     403: Class.PERMISSION,
     409: Class.CONFLICT,
     412: Class.CONFLICT,
-    413: Class.TOO_LARGE,
 }
 #: A success whose content does not prove it.
 UNPROVED = Outcome(
@@ -49,6 +50,9 @@ def refusal(
     """What an answer that is no success says of the lane and of its item. ``spoken``: the vendor's
     own error shape was in it; ``text``, ``fields``: what it said there."""
     status = response.status
+    if status == 413:  # also of a proxy: what it refused it did not pass on
+        text = text or "It is larger than what is taken there."
+        return ONLINE, Outcome(Class.TOO_LARGE, None, text, status, fields=dict(fields or {}))
     if status == 401 or status >= 500 or status == 408 or not spoken:
         told = {"detail": text} if spoken else None
         return whole_failure(with_wait(response), told)
@@ -86,9 +90,18 @@ def _moment(value: str) -> datetime | None:
 
 def _http_date(value: str) -> datetime | None:
     try:
-        return datetime.strptime(value, "%a, %d %b %Y %H:%M:%S GMT").replace(tzinfo=UTC)
+        found = email.utils.parsedate_to_datetime(value)
     except ValueError:
         return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+_MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+", re.ASCII)
+
+
+def media_type(manifest: Manifest) -> str:
+    """Of a file, as it may stand in a header."""
+    return manifest.type if _MEDIA_TYPE.fullmatch(manifest.type) else "application/octet-stream"
 
 
 # --- what a vendor says of its fields, in the payload's names ------------------------------------

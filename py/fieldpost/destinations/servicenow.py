@@ -32,7 +32,7 @@ from .adapter import Adapter
 from .answers import ONLINE, problem, read_json
 from .base import Contact, Declaration, Discovered, Finding, Lookup, Reading, Script
 from .fieldmap import FieldMap, render
-from .refusals import UNPROVED, refusal
+from .refusals import UNPROVED, media_type, refusal
 from .servicenow_fields import DEFAULT_MAP, discovered
 
 #: An instance may go on with a request for a minute after nobody waits for it any more.
@@ -212,7 +212,7 @@ class ServiceNow(Adapter):
     def _upload(self, key: str, manifest: Manifest) -> Upload:
         asked = {"table_name": self.table, "table_sys_id": key, "file_name": manifest.name}
         request = self._ask("POST", "/api/now/attachment/file", asked)
-        request.headers["Content-Type"] = manifest.type or "application/octet-stream"
+        request.headers["Content-Type"] = media_type(manifest)
         return Upload(request, manifest.id, manifest.size, len(manifest.sha256))
 
     # --- the lane --------------------------------------------------------------------------------
