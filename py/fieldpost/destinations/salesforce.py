@@ -26,7 +26,7 @@ from fieldpost.engine.outcome import Class, Outcome
 from fieldpost.ports import Manifest, Request, Response, Upload
 
 from .adapter import Adapter
-from .answers import ONLINE, read_json
+from .answers import ONLINE, read_json, retry_after_ms
 from .base import Contact, Declaration, Discovered, Finding, Lookup, Reading, Script
 from .fieldmap import FieldMap, Rule, render
 from .records import (
@@ -36,7 +36,7 @@ from .records import (
     payload_fields,
     rules_for,
 )
-from .refusals import read_list, read_refusal
+from .rejections import read_list, read_refusal, stranger
 from .salesforcewords import described, holds, key_notes, mark, plain, refusal
 
 #: A limit of the org has no ``Retry-After``; it frees itself over the day.
@@ -256,7 +256,8 @@ class Salesforce(Adapter):
         about = answer.get("objectDescribe") if answer and response.status == 200 else None
         if isinstance(about, dict) and about.get("name") == self.object_name:
             return ONLINE
-        return self._failure(response, "")[0]
+        contact = self._failure(response, "")[0]
+        return stranger("Salesforce") if contact.ok and response.status < 400 else contact
 
     def discover(self) -> Script[Discovered | None]:
         """By the object's description; what the key's field lacks is said in the notes."""
@@ -301,7 +302,7 @@ class Salesforce(Adapter):
             contact = Contact("signed_out", said.text)
             return contact, replace(outcome, cls=Class.AUTH, lane=True, fields={})
         if code == "REQUEST_LIMIT_EXCEEDED":
-            wait = max(outcome.retry_after_ms or 0, _LIMIT_MS)
+            wait = max(retry_after_ms(response.headers) or 0, _LIMIT_MS)
             return Contact("limited", said.text, wait), replace(
                 outcome, cls=Class.RATE_LIMITED, retry_after_ms=wait, lane=True
             )

@@ -59,3 +59,8 @@ def read_refusal(response: Response, said: Refusal | None) -> tuple[Contact, Out
     if response.status == 404 and said is not None:
         outcome = replace(outcome, cls=Class.PERMANENT, fields=dict(said.fields))
     return contact, outcome
+
+
+def stranger(name: str) -> Contact:
+    """Of a probe that something else answers, without saying no."""
+    return Contact("unreachable", f"Something else than {name} answers at this address.")
