@@ -168,6 +168,7 @@ INVALID = {
         (said(404, {"error": "InvalidEndpoint"}), Class.PERMANENT, "online"),
         (said(404, b"<html>No such help desk</html>"), Class.UNKNOWN, "unreachable"),
         (said(409, {"error": "Conflict"}), Class.UNKNOWN, "online"),
+        (said(408, {"error": "Timeout"}), Class.UNKNOWN, "online"),
         (said(413, {"error": "TooLarge"}), Class.TOO_LARGE, "online"),
         (said(422, INVALID), Class.PERMANENT, "online"),
         (said(422, {"errors": [{"code": "Odd", "title": "Odd"}]}), Class.PERMANENT, "online"),
@@ -463,6 +464,30 @@ async def test_a_file_that_is_refused_is_a_dead_letter_of_its_own(
     assert [file[0] for file in record.files] == ["b.jpg"]
     (row,) = await desk.attention()
     assert (row["kind"], row["error_code"]) == ("attachment", code)
+
+
+async def test_a_closed_ticket_takes_no_file(desk: Desk) -> None:
+    desk.vendor.faults = [goes_through, cut_before]
+    ticket = await desk.add(await desk.file(JPG))
+    await desk.queue.sync()
+    desk.vendor.records[0].fields["status"] = "closed"
+    await desk.settle()
+    assert await desk.state(ticket) is State.COMPLETED
+    (row,) = await desk.attention()
+    assert (row["kind"], row["error_code"]) == ("attachment", "RecordInvalid")
+
+
+async def test_a_file_in_attention_goes_to_its_ticket_when_a_person_says_so(desk: Desk) -> None:
+    vendor(desk).file_most = 9
+    ticket = await desk.add(await desk.file(b"0123456789"))
+    await desk.settle()
+    (row,) = await desk.attention()
+    vendor(desk).file_most = 10
+    await desk.queue.retry(row["id"])
+    await desk.settle()
+    assert await desk.state(row["id"]) is State.COMPLETED
+    (record,) = desk.vendor.with_op(ticket)
+    assert [file[2] for file in record.files] == [b"0123456789"]
 
 
 async def test_a_file_that_is_known_to_be_too_large_is_not_sent(desk: Desk) -> None:

@@ -54,7 +54,7 @@ def read_refusal(response: Response, said: Refusal | None) -> tuple[Contact, Out
             text = said.text or "The answer does not name this item."
             return ONLINE, Outcome(Class.UNKNOWN, said.code, text, response.status)
     contact, outcome = whole_failure(response, answer, coded=False)
-    if response.status == 503:
+    if response.status in (408, 503):  # it may have been done all the same
         outcome = replace(outcome, cls=Class.UNKNOWN)
     if response.status == 404 and said is not None:
         outcome = replace(outcome, cls=Class.PERMANENT, fields=dict(said.fields))
