@@ -119,10 +119,15 @@ def needs(rules: Sequence[Rule]) -> tuple[str, ...]:
     return tuple(rule.source for rule in rules if rule.required and rule.source)
 
 
+def texts_of(rule: Rule) -> list[str]:
+    """What the rule's text asks for, in order: fields of the payload and `ITEM_FIELDS`."""
+    return _PLACE.findall(rule.text)
+
+
 def offers(rules: Sequence[Rule]) -> dict[str, tuple[str, ...]]:
     """The payload's fields of which only some values have a place in the record: what the form may
     offer. A field that is also written out in a text loses nothing, so it is free."""
-    written = {name for rule in rules for name in _PLACE.findall(rule.text)}
+    written = {name for rule in rules for name in texts_of(rule)}
     return {
         rule.source: tuple(rule.choices)
         for rule in rules
