@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from tests.destinations.benches import MIB, DestinationWorld
+from tests.destinations.vendor_worlds import MIB, DestinationWorld
 
 from fieldpost.destinations.autotask import Autotask
 from fieldpost.engine.errors import InvalidItem

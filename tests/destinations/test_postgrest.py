@@ -7,7 +7,7 @@ from dataclasses import replace
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from tests.destinations.benches import DestinationWorld
+from tests.destinations.vendor_worlds import DestinationWorld
 
 from fieldpost.destinations.fieldmap import Rule
 from fieldpost.destinations.postgrest import (

@@ -50,7 +50,9 @@ class FakePostgREST(Vendor):
 
     def route(self, ask: Ask) -> Response:
         if ask.path == "/rest/v1/":
-            columns = {name: {"type": "string"} for name in sorted(self.columns)}
+            columns: dict[str, dict[str, Any]] = {
+                name: {"type": "string"} for name in sorted(self.columns)
+            }
             columns["severity"] |= {"default": "medium"}
             columns["category"] |= {"maxLength": 100}
             table = {"required": ["id", "summary", "severity"], "properties": columns}
