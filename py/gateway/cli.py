@@ -13,8 +13,10 @@ from pathlib import Path
 from types import FrameType
 
 from .devices import DEFAULT_WORKSPACE, Devices
-from .gateway import CannotStart, Gateway, open_keys, prepare
-from .settings import Settings
+from .gateway import Gateway, open_keys, prepare
+from .settings import CannotStart, Settings
+from .systems import read_systems
+from .types import TYPES
 
 #: Lower case, no path, no user, no wildcard, no default port (RFC 6454 section 6.1).
 _ORIGIN = re.compile(
@@ -60,6 +62,12 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         metavar="ORIGIN",
         help="an origin the page may reach besides its own",
+    )
+    parser.add_argument(
+        "--destinations",
+        type=Path,
+        metavar="FILE",
+        help="TOML file that names the systems behind this gateway (docs/destinations.md)",
     )
     commands = parser.add_subparsers(title="devices")
     pair = commands.add_parser("pair", help="let a device deliver; prints its token once")
@@ -107,6 +115,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     settings = Settings(
         data=arguments.data,
         site=arguments.site,
+        destinations=arguments.destinations,
         host=arguments.host,
         port=arguments.port,
         allow_hosts=frozenset(name.lower() for name in arguments.allow_host),
@@ -119,8 +128,10 @@ def _serve(arguments: argparse.Namespace) -> int:
             " Pair one first (python -m gateway pair --name ...) and put TLS in front,"
             " or listen on 127.0.0.1."
         )
+    file = settings.destinations
+    systems = [] if file is None else read_systems(file, TYPES)
     listener = _listen(settings)
-    gateway = Gateway(settings)
+    gateway = Gateway(settings, systems=systems)
     try:
         _run(gateway, listener)
     finally:

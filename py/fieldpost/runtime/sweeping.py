@@ -10,7 +10,7 @@ from fieldpost.destinations.base import Reading
 from fieldpost.ports import NoAnswer
 
 from .committer import Write
-from .conversing import converse
+from .conversing import converse, of_lane
 from .settle import Claim
 
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ async def send_sweeps(sending: Sending, claims: Sequence[Claim]) -> list[Write]:
     writes: list[Write] = []
     for at, taken in enumerate(claims):
         swept = json.loads(taken.parts["body"])["sweep_of"]
-        answer, took_ms = await converse(sending, driver.destination.sweep(taken.item, swept))
+        script = driver.destination.sweep(taken.item, swept)
+        answer, took_ms = await converse(script, of_lane(sending))
         reading = driver.destination.no_answer(answer) if isinstance(answer, NoAnswer) else answer
         if not reading.contact.ok:  # of the lane, so of all the others too
             whole = Reading(reading.contact, reading.outcomes, whole=True)
