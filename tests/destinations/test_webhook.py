@@ -10,16 +10,23 @@ import pytest
 from tests.destinations.vendor_worlds import MINUTE, DestinationWorld
 
 from fieldpost.destinations.fieldmap import Rule
-from fieldpost.destinations.webhook import DECLARATION, Webhook, deduplicates
+from fieldpost.destinations.webhook import DECLARATION, Webhook
 from fieldpost.engine.errors import ConfigError, InvalidItem
 from fieldpost.engine.machine import needs_person
 from fieldpost.engine.model import Item
 from fieldpost.engine.outcome import Class
 from fieldpost.engine.transitions import State
-from fieldpost.hosts.cpython.credentials import WebhookSecret
+from fieldpost.hosts.cpython.credentials import CredentialTransport, WebhookSecret
 from fieldpost.ports import Request, Response
-from fieldpost.testing.vendors.base import Fault, answer, cut_before, lose_answer, says_after
-from fieldpost.testing.vendors.webhook import SECRET, FakeReceiver, SigningTransport, bench
+from fieldpost.testing.vendors.base import (
+    Fault,
+    VendorTransport,
+    answer,
+    cut_before,
+    lose_answer,
+    says_after,
+)
+from fieldpost.testing.vendors.webhook import SECRET, FakeReceiver, bench
 
 ID = "01975b5e-1000-7000-8000-000000000001"
 KEY = "01975b5e-1000-7000-8000-000000000002"
@@ -45,11 +52,14 @@ class SignedWorld(DestinationWorld):
     def __init__(self, *secrets: str, **more: object) -> None:
         super().__init__(bench)
         self.receiver.signed = True
-        signs = WebhookSecret(*(secrets or (SECRET,)))
-        self.transport = SigningTransport(self.store, [self.vendor], signs)
-        for name, value in more.items():
-            setattr(self.adapter, name, value)
-        self.queue = self.open(self.transport)
+        told = {"deduplicates": True, "echo": "received.id", "remote": "number", **more}
+        self.adapter = Webhook(url=self.vendor.url + "/in", credential="webhook", **told)
+        self.secrets = {"webhook": self.secret(*(secrets or (SECRET,)))}
+        inner = VendorTransport(self.store, [self.vendor])
+        self.queue = self.open(CredentialTransport(inner, self.secrets))
+
+    def secret(self, *secrets: str) -> WebhookSecret:
+        return WebhookSecret(*secrets, now=self.clock.now)
 
     @property
     def receiver(self) -> FakeReceiver:
@@ -87,24 +97,24 @@ def test_a_map_says_what_is_told() -> None:
 # --- the signature -------------------------------------------------------------------------------
 
 
-def test_the_signature_is_the_specifications() -> None:
+async def test_the_signature_is_the_specifications() -> None:
     # Message, time, body and signature as published with the specification's libraries.
-    secret = WebhookSecret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    secret = WebhookSecret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", now=lambda: 1_614_265_330_000)
     headers = {"Webhook-Id": "msg_p5jXN8AQM9LWM0D4loKWxJek"}
     request = Request("POST", "https://x.example/", headers, b'{"test": 2432232314}')
-    assert secret.headers(request, 1_614_265_330_000) == {
+    assert await secret.headers(request) == {
         "webhook-timestamp": "1614265330",
         "webhook-signature": "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
     }
 
 
-def test_while_a_secret_is_changed_there_is_a_signature_by_each() -> None:
+async def test_while_a_secret_is_changed_there_is_a_signature_by_each() -> None:
     other = "whsec_" + base64.b64encode(b"x" * 24).decode()
-    both = WebhookSecret(SECRET, other).headers(request_of(adapter()), 0)["webhook-signature"]
-    alone = [
-        WebhookSecret(each).headers(request_of(adapter()), 0)["webhook-signature"]
-        for each in (SECRET, other)
+    made = [
+        (await WebhookSecret(*each, now=lambda: 0).headers(request_of(adapter())))
+        for each in [(SECRET, other), (SECRET,), (other,)]
     ]
+    both, *alone = [headers["webhook-signature"] for headers in made]
     assert both.split(" ") == alone
 
 
@@ -124,9 +134,9 @@ def test_there_has_to_be_a_secret() -> None:
 
 
 @pytest.mark.parametrize("headers", [{}, {"webhook-id": "a.b"}])
-def test_only_a_webhook_is_signed(headers: dict[str, str]) -> None:
+async def test_only_a_webhook_is_signed(headers: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="id without dots"):
-        WebhookSecret(SECRET).headers(Request("POST", "https://x.example/", headers), 0)
+        await WebhookSecret(SECRET).headers(Request("POST", "https://x.example/", headers))
 
 
 # --- answers -------------------------------------------------------------------------------------
@@ -226,7 +236,7 @@ async def test_each_attempt_is_signed_anew_and_taken_once(fault: Fault) -> None:
 
 
 async def test_of_a_receiver_that_is_not_known_to_deduplicate_a_person_looks() -> None:
-    made = SignedWorld(declaration=DECLARATION)
+    made = SignedWorld(deduplicates=False)
     made.receiver.takes_once = False
     made.vendor.faults = [lose_answer]
     ticket = await made.queue.enqueue("ticket", TICKET)
@@ -237,7 +247,7 @@ async def test_of_a_receiver_that_is_not_known_to_deduplicate_a_person_looks() -
 
 
 async def test_after_the_receivers_memory_a_person_looks() -> None:
-    made = SignedWorld(declaration=deduplicates(60 * MINUTE))
+    made = SignedWorld(remembers_ms=60 * MINUTE)
     made.vendor.faults = [lose_answer]
     ticket = await made.queue.enqueue("ticket", TICKET)
     await made.queue.sync()
@@ -252,7 +262,7 @@ async def test_a_signature_that_is_not_taken_waits_for_another_secret() -> None:
     ticket = await made.queue.enqueue("ticket", TICKET)
     await made.settle(minutes=5)
     assert await made.state(ticket) is State.PENDING
-    made.transport.secret = WebhookSecret(SECRET)
+    made.secrets["webhook"] = made.secret(SECRET)
     await made.settle()
     assert await made.state(ticket) is State.COMPLETED
 
@@ -268,4 +278,5 @@ async def test_a_receiver_without_a_word_is_enough_where_nothing_is_echoed() -> 
 def test_the_plain_declaration_promises_nothing() -> None:
     assert adapter().declaration == DECLARATION
     assert (DECLARATION.guarantee, DECLARATION.replay_window_ms) == ("repaired", 0)
-    assert deduplicates() == replace(DECLARATION, guarantee="strong", replay_window_ms=None)
+    strong = replace(DECLARATION, guarantee="strong", replay_window_ms=None)
+    assert adapter(deduplicates=True).declaration == strong

@@ -16,12 +16,11 @@ wants; the number that people say (T20250101.0001) is behind ``remote_url``.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from fieldpost.engine.canonical import canonical
 from fieldpost.engine.errors import InvalidItem
@@ -31,7 +30,8 @@ from fieldpost.engine.outcome import Class, Outcome
 from fieldpost.ports import Manifest, NoAnswer, Request, Response, Upload
 
 from .adapter import Adapter
-from .answers import ONLINE, read_json, retry_after_ms, whole_failure
+from .answers import ONLINE, read_json
+from .autotaskwords import failure, open_values, rows_of, trusted
 from .base import Contact, Declaration, Discovered, Finding, Lookup, Reading, Script
 from .fieldmap import FieldMap, Rule, render
 
@@ -39,9 +39,6 @@ _DAY_MS = 24 * 60 * 60 * 1000
 #: Site-wide standard values; a site that has others says so in its field map.
 _PRIORITIES = {"critical": 4, "high": 1, "medium": 2, "low": 3}
 _NEW = 1
-#: Said of what was refused before anything was made of it, with a 500 as with a 400.
-_REFUSED = re.compile(r"missing required field|picklist|exceeds|maximum length|invalid field", re.I)
-_MISSING = re.compile(r"missing required field:?\s*'?(\w+)", re.I)
 
 DEFAULT_MAP: FieldMap = {
     "ticket": (
@@ -77,6 +74,11 @@ DECLARATION = Declaration(
 )
 
 
+_VERSION = "v1.0/"
+_NOT_AUTOTASK = Contact("unreachable", "What answers there is not Autotask.")
+_STRANGE = Outcome(Class.UNKNOWN, "QUEUE_SYNC_FAILED", "The list of files goes on elsewhere.")
+
+
 @dataclass
 class Autotask(Adapter):
     """``user``: the API user, who names the zone; ``company_id``: whose tickets these are;
@@ -99,6 +101,8 @@ class Autotask(Adapter):
     requests_most: ClassVar[int] = 3
 
     def __post_init__(self) -> None:
+        if self.declaration is DECLARATION:
+            self.declaration = replace(DECLARATION, kinds=frozenset(self.fields))
         #: The zone did not answer, so the next question is where the site is now.
         self._moved = False
 
@@ -136,7 +140,7 @@ class Autotask(Adapter):
 
     def read_find(self, item: Item, response: Response) -> Finding:
         answer = read_json(response)
-        rows = _rows(answer)
+        rows = rows_of(answer)
         if response.status != 200 or rows is None:
             return Finding(self._failure(response, answer)[0])
         # Asked again here: a filter that is not understood would bring others' tickets.
@@ -205,7 +209,7 @@ class Autotask(Adapter):
         while True:
             response = yield request
             answer = read_json(response)
-            rows = _rows(answer)
+            rows = rows_of(answer)
             if response.status != 200 or rows is None:
                 contact, outcome = self._failure(response, answer)
                 return Reading(contact, [outcome])
@@ -247,11 +251,11 @@ class Autotask(Adapter):
         if "zoneName" not in answer:
             return ONLINE if isinstance(answer.get("info"), dict) else _NOT_AUTOTASK
         zone = str(answer.get("url") or "")
-        if not self._trusted(zone):  # the secret goes there
+        if not trusted(zone, self.url):  # the secret goes there
             return Contact("unreachable", "The zone lookup named a place that is not Autotask's.")
         self.zone = zone if zone.endswith("/") else zone + "/"
         web = str(answer.get("webUrl") or "")
-        self.web = (web if web.endswith("/") else web + "/") if self._trusted(web) else ""
+        self.web = (web if web.endswith("/") else web + "/") if trusted(web, self.url) else ""
         self._moved = False
         return ONLINE
 
@@ -276,7 +280,7 @@ class Autotask(Adapter):
             found.choices[kind] = {
                 source: tuple(ours_ for ours_, theirs in rule.choices.items() if theirs in open_)
                 for rule in rules
-                if (source := rule.source) and (open_ := _open_values(told.get(rule.to)))
+                if (source := rule.source) and (open_ := open_values(told.get(rule.to)))
                 if rule.choices
             }
             found.max_length[kind] = {
@@ -302,71 +306,13 @@ class Autotask(Adapter):
         }
         return self._ask("POST", f"{entity}/query", canonical(asked))
 
-    def _trusted(self, place: str) -> bool:
-        """Whether a place is the vendor's, as the one is where zones are asked for."""
-        asked, told = urlsplit(self.url), urlsplit(place)
-        if told.scheme != asked.scheme or not told.hostname or not asked.hostname:
-            return False
-        if told.netloc == asked.netloc:
-            return True
-        _, _, domain = asked.hostname.partition(".")
-        named = "." in domain and not domain.rpartition(".")[2].isdecimal()  # no address
-        return named and told.hostname.endswith("." + domain)
-
     def _failure(
         self, response: Response, answer: dict[str, Any] | None
     ) -> tuple[Contact, Outcome]:
-        """What an answer says that is no success; Autotask names no codes, only sentences."""
-        status, said = response.status, _errors(answer)
-        text = " ".join(said)
-        if said and status in (400, 404, 422, 500) and _refusal(status, text):
-            fields = {}
-            for name in _MISSING.findall(text):
-                fields[self._ours(name)] = "is required by the destination"
-            return ONLINE, Outcome(Class.PERMANENT, "REFUSED", text, status, fields=fields)
-        if said and status == 409:
-            return ONLINE, Outcome(Class.UNKNOWN, "CONFLICT", text, status)
-        contact, outcome = whole_failure(
-            response, {"detail": text} if said else answer, coded=not said
-        )
-        if status == 503:  # nothing says that it did not act before it gave up
-            wait = retry_after_ms(response.headers)
-            outcome = Outcome(
-                Class.UNKNOWN, outcome.code, outcome.text, status, retry_after_ms=wait, lane=True
-            )
-        return contact, outcome
+        contact, outcome = failure(response, answer)
+        fields = {self._ours(name): wrong for name, wrong in outcome.fields.items()}
+        return contact, replace(outcome, fields=fields)
 
     def _ours(self, name: str) -> str:
         rules = [rule for each in self.fields.values() for rule in each]
         return next((r.source for r in rules if r.to.lower() == name.lower() and r.source), name)
-
-
-_VERSION = "v1.0/"
-_NOT_AUTOTASK = Contact("unreachable", "What answers there is not Autotask.")
-_STRANGE = Outcome(Class.UNKNOWN, "QUEUE_SYNC_FAILED", "The list of files goes on elsewhere.")
-
-
-def _refusal(status: int, text: str) -> bool:
-    """Whether nothing can have been made: a 500 says so only in the words of a validation."""
-    return status != 500 or bool(_REFUSED.search(text))
-
-
-def _errors(answer: dict[str, Any] | None) -> list[str]:
-    said = answer.get("errors") if answer else None
-    return [str(each) for each in said] if isinstance(said, list) else []
-
-
-def _rows(answer: dict[str, Any] | None) -> list[dict[str, Any]] | None:
-    rows = answer.get("items") if answer else None
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        return None
-    return rows
-
-
-def _open_values(column: dict[str, Any] | None) -> list[Any]:
-    """The values of a picklist that may be chosen, as text and as numbers."""
-    values = column.get("picklistValues") if column and column.get("isPickList") else None
-    if not isinstance(values, list):
-        return []
-    open_ = [str(v.get("value")) for v in values if isinstance(v, dict) and v.get("isActive", True)]
-    return [*open_, *(int(value) for value in open_ if value.isdecimal())]

@@ -20,7 +20,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -118,6 +118,10 @@ class PostgREST(Adapter):
     schema: str = ""
     apikey: str = ""
 
+    def __post_init__(self) -> None:
+        if self.declaration is DECLARATION:
+            self.declaration = replace(DECLARATION, kinds=frozenset(self.fields))
+
     def intent(self, item: Item, body: bytes, manifests: Sequence[Manifest]) -> bytes:  # noqa: ARG002
         """The row. Raises `InvalidItem` with the fields that are missing."""
         rules = self.fields.get(item.kind)
@@ -153,15 +157,7 @@ class PostgREST(Adapter):
             # The table holds it by another constraint than the one that is asked for.
             return Reading(ONLINE, [Outcome(Class.DUPLICATE, remote_id=items[0].id)])
         named = {self._ours(name): wrong for name, wrong in outcome.fields.items()}
-        outcome = Outcome(
-            outcome.cls,
-            outcome.code,
-            outcome.text,
-            outcome.status,
-            retry_after_ms=outcome.retry_after_ms,
-            lane=outcome.lane,
-            fields=named,
-        )
+        outcome = replace(outcome, fields=named)
         return Reading(contact, [outcome] * len(items), whole=True)
 
     # --- the lane --------------------------------------------------------------------------------
@@ -228,13 +224,14 @@ _PLAIN = re.compile(r"\w+", re.ASCII)
 _COLUMN = re.compile(r'column "([^"]+)"')
 _KEY = re.compile(r"Key \(([^)]*)\)=\((.*)\)")
 #: Of what the table or the address is, not the item: an administrator has to see to it.
-_SET_UP = frozenset({"42P01", "42P10", "3F000", "PGRST106", "PGRST125", "PGRST205"})
+_SET_UP = frozenset({"42P01", "42P10", "42P17", "3F000", "PGRST106", "PGRST125", "PGRST205"})
 #: Beginnings of codes (SQLSTATE classes, PostgREST's own) after which nothing was written, and the
 #: same may be taken later.
 _LATER = ("40", "53", "55P03", "57014", "25006")
 _AWAY = ("PGRST000", "PGRST001", "PGRST002", "57P03")
-#: SQLSTATE classes that speak of what a row holds, or of what a trigger made of it.
-_OF_A_ROW = ("21", "22", "23", "42703", "428C9", "44", "54", "P0", "PGRST1", "PGRST204")
+#: SQLSTATE classes that speak of what a row holds, or of what a trigger made of it: also with a 500
+#: (an index entry that is too long, an assertion), or such a row would be sent for ever.
+_OF_A_ROW = ("21", "22", "23", "38", "39", "42703", "428C9", "44", "54", "P0", "PGRST1", "PGRST204")
 
 
 def _list(names: Sequence[str]) -> str:
@@ -296,7 +293,7 @@ def _refusal(response: Response) -> tuple[Contact, Outcome]:
         return ONLINE, Outcome(Class.PERMISSION, code, text, status)
     if status == 413:
         return ONLINE, Outcome(Class.TOO_LARGE, code, text, status)
-    if status < 500 and (code.startswith(_OF_A_ROW) or status in (400, 409, 422)):
+    if code.startswith(_OF_A_ROW) or status in (400, 409, 422):
         return ONLINE, Outcome(Class.PERMANENT, code, text, status, fields=_fields(answer))
     if status < 500:
         return ONLINE, Outcome(Class.PERMANENT, code, text, status)

@@ -7,8 +7,8 @@ host when a request leaves (`fieldpost.hosts.cpython.credentials.WebhookSecret`,
 credential), so no secret is here, and none in what is stored.
 
 *How sure*: as sure as the receiver is. One that keeps ``webhook-id`` and takes each once is
-``strong`` (say so with `deduplicates`, and for how long it keeps them). Of any other one nothing is
-known, so what it did not answer is not sent again by itself: a person looks (``repaired``).
+``strong``: say so with ``deduplicates``, and for how long it keeps them. Of any other one nothing
+is known, so what it did not answer is not sent again by itself: a person looks (``repaired``).
 
 *What counts as delivered*: a 2xx that is no page; and, where `echo` names a field of the answer,
 only when that holds the item's key or id. A receiver behind plain HTTP should echo: whoever stands
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -45,34 +45,41 @@ DECLARATION = Declaration(
 )
 
 
-def deduplicates(for_ms: int | None = None) -> Declaration:
-    """The declaration for a receiver that takes each ``webhook-id`` once. ``for_ms``: how long it
-    remembers them; what stayed unanswered for longer is a person's to look at. None: for ever."""
-    return replace(DECLARATION, guarantee="strong", replay_window_ms=for_ms)
-
-
 @dataclass
 class Webhook(Adapter):
-    """``url``: the receiver; ``fields``: what of a payload goes where in ``data``, by kind (None:
+    """``url``: the receiver; ``fields``: what of a payload goes where in ``data``, by kind (empty:
     the payload as it is); ``echo``: the field of the answer that names the item; ``remote``: the
-    one that names what was made of it; ``prefix``: in front of the kind in ``type``."""
+    one that names what was made of it; ``prefix``: in front of the kind in ``type``.
+
+    ``deduplicates``: it takes each ``webhook-id`` once; ``remembers_ms``: for how long it knows
+    them (0: for ever). What stayed unanswered for longer is a person's to look at.
+    """
 
     lane: str = "webhook"
     declaration: Declaration = DECLARATION
     url: str = ""
-    fields: FieldMap | None = None
+    fields: FieldMap = field(default_factory=dict)
     echo: str = ""
     remote: str = ""
     prefix: str = ""
+    deduplicates: bool = False
+    remembers_ms: int = 0
 
     def __post_init__(self) -> None:
-        if self.fields is not None and self.declaration.kinds is None:
-            self.declaration = replace(self.declaration, kinds=frozenset(self.fields))
+        if self.declaration is not DECLARATION:
+            return
+        kinds = frozenset(self.fields) or None
+        self.declaration = replace(DECLARATION, kinds=kinds)
+        if self.deduplicates:
+            window = self.remembers_ms or None
+            self.declaration = replace(
+                self.declaration, guarantee="strong", replay_window_ms=window
+            )
 
     def intent(self, item: Item, body: bytes, manifests: Sequence[Manifest]) -> bytes:  # noqa: ARG002
         """The event. Raises `InvalidItem` with the fields that are missing."""
         data = json.loads(body)
-        if self.fields is not None:
+        if self.fields:
             if item.kind not in self.fields:
                 raise InvalidItem(fields={"kind": "has no field map"})
             data = render(self.fields[item.kind], item, data)
@@ -142,10 +149,6 @@ class Webhook(Adapter):
                 _REFUSALS[status], problem(answer, "code"), said, status, fields=named
             )
         return whole_failure(response, answer, coded=False)
-
-    # --- the lane --------------------------------------------------------------------------------
-
-    # There is no question that every receiver answers, so the next item is the question.
 
 
 #: What a receiver says of an item, in JSON or with no words at all.

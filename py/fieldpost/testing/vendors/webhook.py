@@ -9,15 +9,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from dataclasses import replace
 from typing import Any
 
 from fieldpost.destinations.adapter import Adapter
-from fieldpost.destinations.webhook import Webhook, deduplicates
-from fieldpost.hosts.cpython.credentials import WebhookSecret
-from fieldpost.ports import Request, Response, Store
+from fieldpost.destinations.webhook import Webhook
+from fieldpost.ports import Response
 
-from .base import Ask, Record, Vendor, VendorTransport, answer
+from .base import Ask, Record, Vendor, answer
 
 TOKEN = {"X-Receiver-Token": "t0ken"}
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
@@ -57,29 +55,15 @@ class FakeReceiver(Vendor):
         return answer({"received": {"id": key}, "number": kept.number}, 202)
 
 
-class SigningTransport(VendorTransport):
-    """As `VendorTransport`, with requests signed as a host signs them."""
-
-    def __init__(self, store: Store, vendors: list[Vendor], secret: WebhookSecret):
-        super().__init__(store, vendors)
-        self.secret = secret
-
-    async def send(self, request: Request) -> Response:
-        if request.credential:
-            now = next(iter(self._vendors.values())).now()
-            more = self.secret.headers(request, now)
-            request = replace(request, headers={**request.headers, **more})
-        return await super().send(request)
-
-
 def bench(clock: Any) -> tuple[Adapter, Vendor, dict[str, dict[str, str]]]:
     """An adapter, the fake that it speaks to, and the host's credentials: of a receiver with a
-    fixed header, since one that checks signatures needs a `SigningTransport`."""
+    fixed header, since one that checks signatures needs a host that signs
+    (`CredentialTransport`)."""
     vendor = FakeReceiver(now=clock.now)
     vendor.signed = False
     adapter = Webhook(
         url=vendor.url + "/in",
-        declaration=deduplicates(),
+        deduplicates=True,
         echo="received.id",
         remote="number",
         credential="webhook",
