@@ -22,7 +22,14 @@ from fieldpost.destinations.fieldmap import read_map
 from fieldpost.engine.errors import ConfigError
 from fieldpost.engine.limits import REQUESTS_MAX
 from fieldpost.engine.model import are_names
-from fieldpost.hosts.cpython.credentials import Credential, Headers, OAuth, basic, bearer
+from fieldpost.hosts.cpython.credentials import (
+    Credential,
+    Headers,
+    OAuth,
+    WebhookSecret,
+    basic,
+    bearer,
+)
 from fieldpost.hosts.cpython.transport_http import HttpTransport
 from fieldpost.ports import Transport
 from fieldpost.runtime.routes import Lane
@@ -41,6 +48,7 @@ _CREDENTIALS: dict[str, tuple[str, ...]] = {
     "basic": ("username", "password"),
     "bearer": ("token",),
     "headers": ("headers",),
+    "webhook": ("secret", "former_secret?"),
     "oauth": ("token_url", "client_id", "client_secret?", "refresh_token?", "scope?"),
 }
 
@@ -183,8 +191,14 @@ def _credential(given: Any, secrets: _Secrets) -> Credential:
         "basic": lambda: basic(opened["username"], opened["password"]),
         "bearer": lambda: bearer(opened["token"]),
         "oauth": lambda: _oauth(opened),
+        "webhook": lambda: WebhookSecret(*opened.values()),
     }
-    return makers[given["type"]]()
+    try:
+        return makers[given["type"]]()
+    except ConfigError as error:
+        raise _Wrong(
+            "; ".join(f"credential.{n} {why}" for n, why in error.fields.items())
+        ) from error
 
 
 def _oauth(opened: dict[str, str]) -> OAuth:

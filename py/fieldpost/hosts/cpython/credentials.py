@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hmac
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 from urllib.parse import urlencode
 
+from fieldpost.engine.errors import ConfigError
 from fieldpost.ports import Request, Response, Transport, Upload
 
 #: What stands in a text in place of a secret.
@@ -126,6 +128,60 @@ class OAuth:
             if self.kept is not None:
                 await self.kept(another)
         return True
+
+
+_WEBHOOK_SECRET = "whsec_"  # noqa: S105 - how they all begin
+#: What the specification asks of a secret, in bytes.
+_KEY_BYTES_MIN, _KEY_BYTES_MAX = 24, 64
+
+
+class WebhookSecret:
+    """Signs webhooks (Standard Webhooks, version 1: HMAC-SHA-256), each attempt with its time.
+
+    ``secrets``: ``whsec_`` and base64, as receivers give them out; while one takes the place of
+    another, both, and a request has a signature by each. ``now``: ms since the epoch. Raises
+    `ConfigError`, which does not quote them.
+    """
+
+    def __init__(self, *secrets: str, now: Callable[[], int] | None = None):
+        self._secrets = secrets
+        self._keys = [_webhook_key(secret) for secret in secrets]
+        self._now = now or (lambda: time.time_ns() // 1_000_000)
+        if not self._keys:
+            raise ConfigError(fields={"secret": "is missing"})
+
+    async def headers(self, request: Request) -> Mapping[str, str]:
+        """Raises `ValueError` where the request has no ``webhook-id``, or one with a dot, which
+        could be read as another message."""
+        names = {name.lower(): value for name, value in request.headers.items()}
+        id_ = names.get("webhook-id", "")
+        if not id_ or "." in id_:
+            raise ValueError("a webhook needs an id without dots")
+        at = str(self._now() // 1000)
+        signed = f"{id_}.{at}.".encode() + request.body
+        made = (hmac.digest(key, signed, "sha256") for key in self._keys)
+        signatures = " ".join("v1," + base64.b64encode(each).decode() for each in made)
+        return {"webhook-timestamp": at, "webhook-signature": signatures}
+
+    async def renew(self, refused: Mapping[str, str]) -> bool:  # noqa: ARG002
+        return False
+
+    def secrets(self) -> Sequence[str]:
+        return self._secrets
+
+
+def _webhook_key(secret: str) -> bytes:
+    try:
+        key = base64.b64decode(secret.removeprefix(_WEBHOOK_SECRET), validate=True)
+    except ValueError:
+        key = b""
+    good = secret.startswith(_WEBHOOK_SECRET) and _KEY_BYTES_MIN <= len(key) <= _KEY_BYTES_MAX
+    if not good:
+        bytes_ = f"{_KEY_BYTES_MIN} to {_KEY_BYTES_MAX} bytes"
+        raise ConfigError(
+            fields={"secret": f"must be {_WEBHOOK_SECRET} and the base64 of {bytes_}"}
+        )
+    return key
 
 
 def _json(response: Response) -> dict[str, Any]:
