@@ -22,6 +22,7 @@ from fieldpost.engine.model import Item
 from fieldpost.engine.outcome import Class
 from fieldpost.engine.transitions import State
 from fieldpost.ports import NoAnswer, Request, Response
+from fieldpost.testing.fakes import FakeClock
 from fieldpost.testing.vendors.base import (
     answer,
     cut_before,
@@ -42,7 +43,7 @@ NOT_DESCRIBED = ("/transitions", "/issueLink")
 
 
 def site_of(flavour: str) -> Site:
-    return Site(*bench(lambda: 0, flavour))
+    return Site(*bench(FakeClock(), flavour))
 
 
 @pytest.fixture(params=["cloud", "datacenter"])

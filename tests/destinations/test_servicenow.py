@@ -20,6 +20,7 @@ from fieldpost.engine.model import Attachment, Item
 from fieldpost.engine.outcome import Class
 from fieldpost.engine.transitions import State
 from fieldpost.ports import Response
+from fieldpost.testing.fakes import FakeClock
 from fieldpost.testing.vendors.base import (
     Record,
     answer,
@@ -37,7 +38,7 @@ ITEM = Item(OP, "ticket", "create", "servicenow", OP, NOW, NOW)
 
 @pytest.fixture
 def site() -> Site:
-    return Site(*bench(lambda: 0))
+    return Site(*bench(FakeClock()))
 
 
 def fake(site: Site) -> FakeServiceNow:

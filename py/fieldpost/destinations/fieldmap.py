@@ -30,7 +30,7 @@ class Rule:
     ``to``: its name, with dots for one inside another; and one of: ``source``, a field of the
     payload (dots likewise) or one of `ITEM_FIELDS`; ``text``, with ``{field}`` in it, of which a
     line is left out when all its fields are empty; ``value``, always the same. ``choices``: ours ->
-    theirs; ``otherwise``: theirs for what is not among them (None: the field is left out).
+    theirs; ``otherwise``: theirs for what is not among them, or not given (None: left out).
     ``most``: characters, what is longer is cut; ``required``: refused when it is empty.
     """
 
@@ -51,8 +51,9 @@ class Rule:
             found: Any = _filled(self.text, item, payload)
         else:
             found = _asked(self.source, item, payload)
-        if self.choices and found not in (None, ""):
-            found = self.choices.get(str(found), self.otherwise)
+        if self.choices:
+            given = found not in (None, "")
+            found = self.choices.get(str(found), self.otherwise) if given else self.otherwise
         if isinstance(found, str):
             found = found.strip()
             if self.most is not None and len(found) > self.most:

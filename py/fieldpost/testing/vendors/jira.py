@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fieldpost.destinations.jira import PROPERTY, Jira
-from fieldpost.ports import Response
+from fieldpost.ports import Clock, Response
 
 from .base import Ask, Record, Vendor, answer, basic
 
@@ -258,11 +258,9 @@ def _refused(status: int, *messages: str, **errors: str) -> Response:
     return answer({"errorMessages": list(messages), "errors": errors}, status)
 
 
-def bench(
-    clock: Callable[[], int], flavour: str = "cloud"
-) -> tuple[Jira, FakeJira, dict[str, dict[str, str]]]:
-    """An adapter, its fake on ``clock`` (ms), and the credentials that the host adds."""
-    vendor = FakeJira(now=clock, flavour=flavour, lag_ms=5_000)
+def bench(clock: Clock, flavour: str = "cloud") -> tuple[Jira, FakeJira, dict[str, dict[str, str]]]:
+    """An adapter, its fake on ``clock``, and the credentials that the host adds."""
+    vendor = FakeJira(now=clock.now, flavour=flavour, lag_ms=5_000)
     adapter = Jira(
         base_url=URL,
         project_key="ED",

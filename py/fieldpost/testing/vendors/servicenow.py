@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fieldpost.destinations.servicenow import ServiceNow
-from fieldpost.ports import Response
+from fieldpost.ports import Clock, Response
 
 from .base import Ask, Record, Vendor, answer, basic
 
@@ -215,9 +215,9 @@ def _error(status: int, message: str, detail: str) -> Response:
 
 
 def bench(
-    clock: Callable[[], int],
+    clock: Clock,
 ) -> tuple[ServiceNow, FakeServiceNow, dict[str, dict[str, str]]]:
-    """An adapter, its fake on ``clock`` (ms), and the credentials that the host adds."""
-    vendor = FakeServiceNow(now=clock)
+    """An adapter, its fake on ``clock``, and the credentials that the host adds."""
+    vendor = FakeServiceNow(now=clock.now)
     adapter = ServiceNow(url=URL, credential="servicenow")
     return adapter, vendor, {"servicenow": {"Authorization": basic(USER, PASSWORD)}}
