@@ -273,13 +273,18 @@ async def test_a_file_without_an_answer_is_there_once(site: Site, fault: Any) ->
     assert [data for _, _, data in record.files] == [b"photo"]
 
 
-async def test_two_files_of_one_name_and_size_are_told_apart(site: Site) -> None:
-    item = await site.add(attachments=[await site.file(b"one!"), await site.file(b"two!")])
-    fake(site).faults = [lambda _v, _r, go: go(), lambda _v, _r, go: go(), lose_answer]
+@pytest.mark.parametrize("fault", [lose_answer, cut_before])
+@pytest.mark.parametrize("size", [4, 1_200_000])  # the hash of the whole file is known, or not
+async def test_two_files_of_one_name_and_size_are_told_apart(
+    site: Site, fault: Any, size: int
+) -> None:
+    files = [bytes([n]) * size for n in (1, 2)]
+    item = await site.add(attachments=[await site.file(data) for data in files])
+    fake(site).faults = [lambda _v, _r, go: go(), lambda _v, _r, go: go(), fault]
     await site.settle()
     assert await site.state(item) is State.COMPLETED
     (record,) = fake(site).records
-    assert [data for _, _, data in record.files] == [b"one!", b"two!"]
+    assert [data for _, _, data in record.files] == files
 
 
 @pytest.mark.parametrize(
