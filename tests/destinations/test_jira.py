@@ -444,6 +444,21 @@ async def test_a_sweep_that_is_cut_off_is_done_again(at: int, fault: Any) -> Non
     assert sweep["state"] == "completed"
 
 
+async def test_a_double_that_is_closed_already_is_not_called_open() -> None:
+    site = site_of("cloud")
+    await doubled(site)
+
+    def cut_when_closed(vendor: Any, _request: Any, _go: Any) -> Response:
+        vendor.transitions = []  # as of what is closed
+        raise NoAnswer("network")
+
+    fake(site).faults = [lambda _v, _r, go: go(), lambda _v, _r, go: go(), cut_when_closed]
+    await site.settle()
+    assert fake(site).comments == []
+    (sweep,) = await site.kind("sweep")
+    assert (await site.last(sweep["id"]))["text"].endswith("ED-2 is a duplicate of it: closed.")
+
+
 async def test_the_resolution_that_a_transition_offers_or_demands(site: Site) -> None:
     fields = {"resolution": {"required": True, "allowedValues": [{"name": "Won't do"}]}}
     fake(site).transitions.append(
