@@ -3,30 +3,30 @@ the official client for Python speaks to as well."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx
+import postgrest
+import psycopg
 import pytest
 
-psycopg = pytest.importorskip("psycopg")
-postgrest = pytest.importorskip("postgrest")
+from tests.destinations.vendor_worlds import DestinationWorld, SteadyClock
+from tools.postgres import PostgresServer
 
-from tests.destinations.vendor_worlds import DestinationWorld  # noqa: E402
-from tools.postgres import PostgresServer  # noqa: E402
-
-from fieldpost.destinations.postgrest import (  # noqa: E402
+from fieldpost.destinations.postgrest import (
     EVENTS_CONFLICT,
     EVENTS_MAP,
     PostgREST,
 )
-from fieldpost.engine.transitions import State  # noqa: E402
-from fieldpost.hosts.cpython.credentials import CredentialTransport, bearer  # noqa: E402
-from fieldpost.hosts.cpython.transport_http import HttpTransport  # noqa: E402
-from fieldpost.ports import NoAnswer, Request, Response, Upload  # noqa: E402
-from fieldpost.testing.postgrest_front import PostgrestFront  # noqa: E402
-from fieldpost.testing.vendors.postgrest import FakePostgREST  # noqa: E402
+from fieldpost.engine.transitions import State
+from fieldpost.hosts.cpython.credentials import CredentialTransport, bearer
+from fieldpost.hosts.cpython.transport_http import HttpTransport
+from fieldpost.ports import NoAnswer, Request, Response, Upload
+from fieldpost.testing.postgrest_front import PostgrestFront
+from fieldpost.testing.vendors.postgrest import FakePostgREST
 
 pytestmark = pytest.mark.full
 
@@ -117,7 +117,9 @@ class RealWorld(DestinationWorld):
     def __init__(self, front: PostgrestFront, **named: Any):
         told = {"url": URL, "table": "items", "credential": "supabase", **named}
         adapter = PostgREST(**told)
-        super().__init__(lambda clock: (adapter, FakePostgREST(now=clock.now), {}))
+        super().__init__(
+            lambda clock: (adapter, FakePostgREST(now=clock.now), {}), clock=SteadyClock()
+        )
         self.front = front
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(front))
         self.credentials = {"supabase": bearer(JWT)}
@@ -234,7 +236,6 @@ async def test_a_statement_that_takes_too_long_goes_in_smaller_ones(
         ]
         await world.settle(minutes=60)
         assert {await world.state(each) for each in tickets} == {State.COMPLETED}
-        print(world.line.rows)
         assert world.line.rows[0] == 100
     finally:
         with psycopg.connect(server.dsn) as connection:
@@ -259,6 +260,28 @@ async def test_events_are_the_same_within_a_second(
     assert {await made.state(each) for each in calls} == {State.COMPLETED}
     found = rows(server, "select direction, duration_s from call_events order by 1, 2")
     assert found == [(1, 31), (1, 33), (3, 31)]
+
+
+async def test_two_who_tell_of_a_call_at_once_make_one_event(
+    server: PostgresServer, front: PostgrestFront
+) -> None:
+    """The second waits for the first, and then sees its row."""
+    insert = (
+        "insert into call_events (line_id, ts, number, direction, duration_s, kind)"
+        " values ('1', '2025-06-15T12:00:00Z', '+49', 1, %s, 'call') on conflict"
+        " (line_id, ts, number, direction, kind, duration_s) do nothing"
+    )
+    with psycopg.connect(server.dsn) as one, psycopg.connect(server.dsn) as other:
+        one.execute(insert, (31,))
+        waiting = asyncio.create_task(asyncio.to_thread(other.execute, insert, (32,)))
+        locks = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
+        while rows(server, locks) == [(0,)]:
+            await asyncio.sleep(0.01)
+        assert not waiting.done()
+        one.commit()
+        await waiting
+        other.commit()
+    assert rows(server, "select duration_s from call_events") == [(31,)]
 
 
 async def test_the_official_client_finds_the_front_to_be_postgrest(
