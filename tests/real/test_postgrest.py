@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -12,7 +13,6 @@ import httpx
 import postgrest
 import psycopg
 import pytest
-
 from tests.destinations.vendor_worlds import DestinationWorld, SteadyClock
 from tools.postgres import PostgresServer
 
@@ -275,8 +275,10 @@ async def test_two_who_tell_of_a_call_at_once_make_one_event(
         one.execute(insert, (31,))
         waiting = asyncio.create_task(asyncio.to_thread(other.execute, insert, (32,)))
         locks = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
-        while rows(server, locks) == [(0,)]:
-            await asyncio.sleep(0.01)
+        until = time.monotonic() + 30
+        while rows(server, locks) == [(0,)]:  # the server tells nobody that one waits
+            assert time.monotonic() < until
+            time.sleep(0.01)
         assert not waiting.done()
         one.commit()
         await waiting
