@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 
-from tools import browsers, build, postgres
+from tools import browsers, build, postgres, servers
 from tools.paths import ROOT, main_guard, say
 
 MARKS = {"test": "not full and not soak", "full": "full", "soak": "soak"}
@@ -28,6 +28,7 @@ def main() -> int:
     if which == "full":
         browsers.others()
         os.environ[postgres.VARIABLE] = str(postgres.programs())
+        os.environ[servers.VARIABLE] = servers.redis()
     workers = str(min(os.cpu_count() or 1, WORKERS_MAX))
     words = ["-m", MARKS[which], "-n", workers, "--dist", "worksteal", *rest]
     named = any(word.startswith(FOLDERS) for word in rest)

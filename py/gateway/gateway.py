@@ -13,7 +13,9 @@ from pathlib import Path
 
 from fieldpost.engine.errors import EncryptionError
 from fieldpost.hosts.cpython.keyring import KeyRing
+from fieldpost.hosts.cpython.transport_file import FileSink
 from fieldpost.hosts.cpython.transport_http import HttpTransport
+from fieldpost.hosts.cpython.transport_scheme import BySchemeTransport
 from fieldpost.ports import Transport
 from fieldpost.security.cipher import Cipher
 
@@ -46,7 +48,7 @@ class Gateway:
         *,
         destinations: Callable[[Cipher], Sequence[Destination]] = lambda cipher: [Inbox(cipher)],
         systems: Sequence[System] = (),
-        outward: Callable[[RelayStore], Transport] = HttpTransport,
+        outward: Callable[[RelayStore], Transport] | None = None,
         clock: Callable[[], int] = now_ms,
     ) -> None:
         self.settings = settings
@@ -65,6 +67,7 @@ class Gateway:
         self.ledger = Ledger(cipher)
         self.intake = Intake(self.ledger, self.destinations)
         self.parts = Parts(settings.data / "parts", cipher)
+        outward = outward or (lambda store: outward_of(store, settings.data / "out"))
         ports = Ports(self.database, self.ledger, self.intake, self.parts, cipher, clock)
         self.relay = Relay(settings.data, ports, systems, relayed, outward) if systems else None
         self.metrics = Metrics()
@@ -110,6 +113,13 @@ class Gateway:
     def close(self) -> None:
         """Finish what runs and let go of the directory. Idempotent."""
         self._opened.close()
+
+
+def outward_of(store: RelayStore, files: Path) -> Transport:
+    """The ways to the destinations: HTTP, and files below ``files``."""
+    http = HttpTransport(store)
+    files.mkdir(mode=0o700, exist_ok=True)
+    return BySchemeTransport({"http": http, "https": http, "file": FileSink(store, files)})
 
 
 def open_keys(data: Path) -> KeyRing:

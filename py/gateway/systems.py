@@ -37,6 +37,7 @@ from fieldpost.security.cipher import Cipher
 
 from .relayed import Relayed
 from .settings import CannotStart
+from .types import Type
 
 #: The inbox is the gateway's own.
 _RESERVED = frozenset({"inbox"})
@@ -77,7 +78,7 @@ class _Wrong(Exception):
 
 
 def read_systems(
-    path: Path, types: Mapping[str, type[Adapter]], environ: Mapping[str, str] = os.environ
+    path: Path, types: Mapping[str, Type], environ: Mapping[str, str] = os.environ
 ) -> list[System]:
     """Raises `CannotStart` with every mistake in the file."""
     try:
@@ -106,22 +107,27 @@ def read_systems(
     return systems
 
 
-def _system(name: str, table: Any, types: Mapping[str, type[Adapter]], secrets: _Secrets) -> System:
+def _system(name: str, table: Any, types: Mapping[str, Type], secrets: _Secrets) -> System:
     if not are_names(name) or name in _RESERVED:
         raise _Wrong("must be named with a-z, 0-9 and . _ : -, and not 'inbox'")
     if not isinstance(table, dict):
         raise _Wrong("must be a table")
     if unknown := sorted(set(table) - _TABLE):
         raise _Wrong(f"has {unknown[0]!r}, which is not known")
-    cls = types.get(str(table.get("type")))
-    if cls is None:
+    type_ = types.get(str(table.get("type")))
+    if type_ is None:
         raise _Wrong(f"must have a type: one of {', '.join(sorted(types))}")
     requests = table.get("requests", 1)
     if type(requests) is not int or not 1 <= requests <= REQUESTS_MAX:
         raise _Wrong(f"requests must be 1 to {REQUESTS_MAX}")
     credential = _credential(table["credential"], secrets) if "credential" in table else None
-    settings = dict(table.get("settings", {}))
-    known = {each.name for each in dataclasses.fields(cls)} - _OURS
+    settings, cls = table.get("settings", {}), type_.adapter
+    if missing := type_.missing(settings):
+        raise _Wrong(f"{missing} is missing")
+    settings = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()
+    }
+    known = {each.name for each in dataclasses.fields(cls) if each.init} - _OURS
     if unknown := sorted(set(settings) - known):
         raise _Wrong(f"settings.{unknown[0]} is not known; there is {', '.join(sorted(known))}")
     if "fields" in {each.name for each in dataclasses.fields(cls)}:
