@@ -118,6 +118,9 @@ def whole_failure(
             Contact("unreachable", text),
             Outcome(Class.UNKNOWN, "QUEUE_SYNC_FAILED", text, status, lane=True),
         )
+    if status < 400:  # a success that the adapter did not find proved: it may have been meant
+        text = text or f"The server answered {status}, which proves nothing of this item."
+        return ONLINE, Outcome(Class.UNKNOWN, "QUEUE_SYNC_FAILED", text, status)
     if status in (404, 409):  # the operation is not (any more) as this device thinks: start over
         return ONLINE, Outcome(Class.TRANSIENT, code, text, status)
     cls = {403: Class.PERMISSION, 413: Class.TOO_LARGE}.get(status, Class.PERMANENT)
