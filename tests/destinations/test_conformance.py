@@ -1,4 +1,4 @@
-"""The adapter contract on every adapter: the gateway's, the guide's example, and each vendor's
+"""The adapter contract on every adapter: the gateway's, the guides' two examples, and each vendor's
 (every module of `fieldpost.testing.vendors` that has a ``bench``)."""
 
 from __future__ import annotations
@@ -7,14 +7,19 @@ import importlib
 import pkgutil
 
 import pytest
-from tests.destinations import benches
+from tests.destinations import benches, roundup
 
 from fieldpost.testing import vendors
 from fieldpost.testing.adaptercontract import CASES, NotForThis, SteadyClock, maker
+from fieldpost.testing.adaptercontract.bench import Factory
 
 
-def _factories() -> dict[str, object]:
-    found: dict[str, object] = {"gateway": benches.gateway, "warehouse": benches.warehouse}
+def _factories() -> dict[str, Factory]:
+    found: dict[str, Factory] = {
+        "gateway": benches.gateway,
+        "warehouse": benches.warehouse,
+        "roundup": roundup.bench,
+    }
     for module in pkgutil.iter_modules(vendors.__path__):
         made = importlib.import_module(f"{vendors.__name__}.{module.name}")
         if hasattr(made, "bench"):
