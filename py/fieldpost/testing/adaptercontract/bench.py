@@ -61,7 +61,7 @@ class Remote(Protocol):
     It may have: ``refusal(field, text) -> Response``, its own answer to a record with a wrong
     field; ``unique = True``, when no lookup there can show two records of one operation;
     ``twin(record) -> Record``, a second one of the same operation, as another sender would have
-    made it.
+    made it; ``takes_half = True``, when it acts on a request with a file whose end never came.
     """
 
     #: In the order they were made. Assigned to by the cases: what is not in it is not found.

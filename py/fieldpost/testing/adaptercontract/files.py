@@ -73,6 +73,17 @@ async def case_each_answer_a_page_of_others(make: Make) -> None:
     await _each_request(make, page(acts=True))
 
 
+async def case_half_a_file_is_not_taken_for_a_whole_one(make: Make) -> None:
+    """Where the system keeps what came of a request that was cut."""
+    world = _world(make)
+    world.needs(getattr(world.bench.remote, "takes_half", False), "it wants requests whole")
+    await world.enqueue(FILES)
+    world.line.halves = 2
+    await world.deliver()
+    await world.check()
+    assert not world.line.halves
+
+
 async def case_files_of_a_context_that_was_killed(make: Make) -> None:
     """Whoever comes next goes on behind the last file that is known to be there."""
     world = _world(make)

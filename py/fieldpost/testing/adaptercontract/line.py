@@ -11,8 +11,8 @@ from typing import Any, Literal, cast
 
 from fieldpost.destinations.base import Declaration, Destination, Reading, Script
 from fieldpost.engine.model import Attachment, Item
-from fieldpost.ports import Manifest, NoAnswer, Request, Response, Transport, Upload
-from fieldpost.testing.fakes import FakeClock
+from fieldpost.ports import Manifest, NoAnswer, Request, Response, Store, Transport, Upload
+from fieldpost.testing.fakes import FakeClock, whole_body
 
 #: What a request is for. ``file``: all that hands over a file, questions included; ``upload``: of
 #: those the ones with the file's bytes.
@@ -109,8 +109,9 @@ class Line:
     """`ports.Transport` before another one. ``faults``: what each purpose still suffers, taken from
     the front, None for a request that passes; ``sent``: all that came this way."""
 
-    def __init__(self, inner: Transport, watched: Watched, clock: FakeClock):
+    def __init__(self, inner: Transport, store: Store, watched: Watched, clock: FakeClock):
         self._inner = inner
+        self._store = store
         self._watched = watched
         self.clock = clock
         self.faults: dict[Purpose, list[Fault | None]] = {}
@@ -118,6 +119,8 @@ class Line:
         self.any: list[Fault | None] = []
         #: Around every request that passes, by purpose.
         self.around: dict[Purpose, Fault] = {}
+        #: Of so many whole files to come only the first half of the request arrives.
+        self.halves = 0
         self.sent: list[Sent] = []
 
     async def send(self, request: Request) -> Response:
@@ -129,7 +132,18 @@ class Line:
         )
 
     async def send_file(self, upload: Upload) -> Response:
-        return await self._through(upload.request, lambda: self._inner.send_file(upload))
+        async def go() -> Response:
+            if not self.halves:
+                return await self._inner.send_file(upload)
+            # Answered or not, nobody is there any more to hear it.
+            self.halves -= 1
+            body = await whole_body(self._store, upload)
+            headers = {**upload.request.headers, "Content-Length": str(len(body))}
+            half = replace(upload.request, body=body[: len(body) // 2], headers=headers)
+            await self._inner.send(half)
+            raise NoAnswer("network")
+
+        return await self._through(upload.request, go)
 
     async def direct(self, request: Request) -> Response:
         """Past all faults, and noted nowhere."""

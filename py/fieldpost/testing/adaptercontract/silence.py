@@ -83,7 +83,7 @@ async def case_a_context_that_was_killed_with_its_request(make: Make) -> None:
         other = World(world.bench)
         other.store, other.items, other.files = world.store, world.items, world.files
         other.line = type(other.line)(
-            world.bench.transport(other.store), other.watched, other.clock
+            world.bench.transport(other.store), other.store, other.watched, other.clock
         )
         other.queue = other.open("next")
         await other.deliver()

@@ -32,7 +32,7 @@ async def case_a_sender_suspended_before_its_request(make: Make) -> None:
         await go_on.wait()
         return await go()
 
-    line = Line(world.bench.transport(world.store), world.watched, world.clock)
+    line = Line(world.bench.transport(world.store), world.store, world.watched, world.clock)
     line.faults["create"] = [hold]
     suspended = world.open("suspended", line)
     sending = asyncio.create_task(suspended._loop.turn())

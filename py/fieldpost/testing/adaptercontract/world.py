@@ -65,7 +65,7 @@ class World:
         self.link, self.tabs = FakeLink(), LocalTabs()
         self.entropy, self.around = SeededEntropy(), FakeSurroundings()
         self.watched = Watched(bench.adapter, declaration)
-        self.line = Line(bench.transport(self.store), self.watched, self.clock)
+        self.line = Line(bench.transport(self.store), self.store, self.watched, self.clock)
         self.queue = self.open()
         self.items: list[Item] = []
         self.files: dict[str, list[File]] = {}
