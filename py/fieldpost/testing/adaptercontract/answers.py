@@ -65,10 +65,11 @@ async def case_signed_out_and_in_again(make: Make) -> None:
     """401 loses nothing and gives nothing up; with a new credential it goes."""
     world = World(make())
     item = await world.enqueue()
-    denied = refused(401, "Sign in.")
-    world.line.any = [says(denied)] * 3
-    for _ in range(3):
+    denied = says(refused(401, "Sign in."))
+    world.line.faults["create"] = [denied]
+    for _ in range(4):
         await world.turn()
+        world.line.any = [denied] * 3
         assert await world.state(item) in (State.PENDING, State.UNKNOWN)
         assert not world.copies(item)
         world.clock.advance(5 * MINUTE)

@@ -54,7 +54,7 @@ class File:
 
 
 class World:
-    """One device with one lane. ``texts``: what the rows' timelines said, see `check`."""
+    """One device with one lane."""
 
     def __init__(self, bench: Bench, declaration: Declaration | None = None):
         if not isinstance(bench.clock, SteadyClock):
@@ -69,6 +69,9 @@ class World:
         self.queue = self.open()
         self.items: list[Item] = []
         self.files: dict[str, list[File]] = {}
+        #: Whether a person had to say that an item is there. Nobody knows what it is called then,
+        #: so its files cannot follow: each is a dead letter of its own.
+        self.told = False
 
     @property
     def declaration(self) -> Declaration:
@@ -127,6 +130,7 @@ class World:
             if not needs_person(row):
                 continue
             if self.copies(row):
+                self.told = True
                 await self.queue.arrived(item.id)
             else:
                 await self.queue.send_again(item.id)
