@@ -18,13 +18,15 @@ from fieldpost.ports import NoAnswer, Put, Request, Response
 from .asking import ask
 from .committer import Write
 from .contact import heard
-from .conversing import converse
-from .followups import ATTACH, NO_REMOTE
+from .conversing import converse, of_lane
+from .followups import ATTACH
 from .settle import Claim
 
 if TYPE_CHECKING:
     from .driver import Driver
     from .sending import Sending
+
+_NO_REMOTE = "It is not known what the destination calls the item, so no file can follow it."
 
 
 async def send_parts(sending: Sending, taken: Claim) -> list[Write]:
@@ -97,8 +99,8 @@ async def _send_file(
     manifest = await driver.host.store.manifest(attachment.id)
     remote_id = Head.load(taken.parts.get("head")).remote_id
     if manifest is None or remote_id is None:
-        what = AttachmentUnreadable.code if manifest is None else "QUEUENO_REMOTE_ID"
-        text = "The file is not on this device any more." if manifest is None else NO_REMOTE
+        what = AttachmentUnreadable.code if manifest is None else "QUEUE_NO_REMOTE_ID"
+        text = "The file is not on this device any more." if manifest is None else _NO_REMOTE
         return Reading(Contact("online"), [_refused(taken, attachment, what, text, "")]), 0.0
     most = driver.destination.declaration.file_bytes
     if most is not None and attachment.size > most:
@@ -109,7 +111,7 @@ async def _send_file(
         return Reading(Contact("online"), [_there(taken, attachment)]), 0.0
     script = driver.destination.attach(taken.item, manifest, remote_id, again=taken.unknown)
     try:
-        answer, took_ms = await converse(sending, script)
+        answer, took_ms = await converse(script, of_lane(sending))
     except (AttachmentUnreadable, DecryptionError) as error:
         lost = _refused(taken, attachment, AttachmentUnreadable.code, error.message, manifest.name)
         return Reading(Contact("online"), [lost]), 0.0
