@@ -99,11 +99,17 @@ async def case_a_credential_that_is_not_taken(make: Make) -> None:
     await world.check()
 
 
+def _http(make: Make) -> World:
+    world = World(make())
+    world.needs(world.bench.speaks_http, "its answers are none of HTTP")
+    return world
+
+
 async def _refused_for_good(make: Make, status: int) -> None:
     """A dead letter that says why; tried again by hand, it arrives once."""
-    world = World(make())
+    world = _http(make)
     item = await world.enqueue()
-    world.line.faults["create"] = [says(refused(status, "Not like this."))]
+    world.line.faults["create"] = [says(world.bench.refused(status, "Not like this."))]
     await world.queue.sync()
     assert await world.state(item) is State.FAILED
     assert not world.copies(item)
@@ -127,8 +133,8 @@ async def case_400_is_a_dead_letter(make: Make) -> None:
 
 async def case_a_wrong_field_is_named(make: Make) -> None:
     """422, or whatever the system says: a dead letter, with its reason and the field."""
-    bench = make()
-    world = World(bench)
+    world = _http(make)
+    bench = world.bench
     item = await world.enqueue()
     world.line.faults["create"] = [says(bench.refusal("summary", "must be shorter"))]
     await world.queue.sync()
@@ -211,7 +217,7 @@ async def case_an_answer_about_another_item(make: Make) -> None:
 
 async def _waits(make: Make, status: int, header: str | None) -> None:
     """Nothing is sent before the time that the answer names, and then once."""
-    world = World(make())
+    world = _http(make)
     item = await world.enqueue()
     date = formatdate((world.clock.now() + 10 * MINUTE) / 1000, usegmt=True)
     response = refused(status, "Later.", None, retry_after=header or date)

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 from fieldpost.destinations.base import Declaration, Destination
 from fieldpost.engine.kinds import Kind
+from fieldpost.engine.model import Item
+from fieldpost.engine.outcome import Class
 from fieldpost.ports import Response, Store, Transport
 from fieldpost.testing.fakes import FakeClock
 from fieldpost.testing.vendors.base import Record, Vendor, VendorTransport, answer
@@ -61,7 +63,7 @@ class Remote(Protocol):
     It may have: ``refusal(field, text) -> Response``, its own answer to a record with a wrong
     field; ``unique = True``, when no lookup there can show two records of one operation;
     ``twin(record) -> Record``, a second one of the same operation, as another sender would have
-    made it; ``takes_half = True``, when it acts on a request with a file whose end never came.
+    made it (else it is copied, with what the fake keeps by its id); ``takes_half = True``, when it acts on a request with a file whose end never came.
     """
 
     #: In the order they were made. Assigned to by the cases: what is not in it is not found.
@@ -101,6 +103,10 @@ class Bench:
     def declaration(self) -> Declaration:
         return self.adapter.declaration
 
+    @property
+    def speaks_http(self) -> bool:
+        return str(getattr(self.remote, "url", "https:")).startswith("http")
+
     def transport(self, store: Store) -> Transport:
         if self.connect is not None:
             return self.connect(store)
@@ -110,7 +116,17 @@ class Bench:
     def refusal(self, name: str, text: str) -> Response:
         """The system's answer to a record with a wrong field ``name``."""
         own: Callable[[str, str], Response] | None = getattr(self.remote, "refusal", None)
-        return own(name, text) if own else refused(422, text, {name: text})
+        return own(name, text) if own else self.refused(422, text, {name: text})
+
+    def refused(self, status: int, text: str, fields: Mapping[str, str] | None = None) -> Response:
+        """A refusal in a shape that the adapter reads as one, if any of those known is."""
+        shapes = [refused(status, text, fields), refused_list(status, text, fields)]
+        item = Item("i", self.kind, "create", "lane", "s", 0, 0)
+        for response in shapes:
+            (outcome,) = self.adapter.read([item], response).outcomes
+            if outcome.cls is not Class.UNKNOWN:
+                return response
+        return shapes[0]
 
 
 #: Makes a bench anew: its own clock, its own fake with nothing in it.
@@ -153,3 +169,9 @@ def refused(
         "details": {name: [{"description": said}] for name, said in named.items()},
     }
     return answer(body, status, **headers)
+
+
+def refused_list(status: int, text: str, fields: Mapping[str, str] | None = None) -> Response:
+    """As some do: a list of what is wrong."""
+    named = list(fields or ())
+    return answer([{"message": text, "errorCode": "REFUSED", "fields": named}], status)

@@ -112,8 +112,9 @@ async def case_a_file_that_is_refused_is_a_dead_letter_of_its_own(make: Make) ->
     record."""
     world = _world(make)
     world.needs(world.declaration.whole_files, "it takes files in parts")
+    world.needs(world.bench.speaks_http, "its answers are none of HTTP")
     item = await world.enqueue(FILES)
-    world.line.faults["upload"] = [None, says(refused(413, "Too large."))]
+    world.line.faults["upload"] = [None, says(world.bench.refused(413, "Too large."))]
     await world.deliver()
     file = world.files[item.id][1]
     assert list(await world.failed_files()) == [file.id]

@@ -6,6 +6,7 @@ import base64
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -195,6 +196,9 @@ class World:
             files=list(record.files),
             at=self.clock.now(),
         )
+        for table in vars(self.bench.remote).values():
+            if isinstance(table, dict) and record.id in table:
+                table[other.id] = copy(table[record.id])
         self.bench.remote.records.append(other)
         return other
 
@@ -227,6 +231,9 @@ class World:
 
 
 def _next(name: str) -> str:
-    """Another name of the same form."""
+    """Another name of the same form, behind it in every order."""
+    if name.isdigit():
+        return str(int(name) + 1)
+    later = {"9": "A", "Z": "a", "z": "zz"}
     last = name[-1:]
-    return name[:-1] + ("8" if last == "9" else "9") if last else "9"
+    return name[:-1] + later.get(last, chr(ord(last) + 1)) if last else "1"
