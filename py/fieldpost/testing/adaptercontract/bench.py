@@ -52,6 +52,10 @@ SAMPLES: dict[str, dict[str, Any]] = {
 }
 
 
+#: A name for an item that there is only to read an answer about it.
+_ANY = "00000000-0000-7000-8000-000000000001"
+
+
 class NotForThis(Exception):
     """The case asks for something that this adapter says it does not have; why, in words."""
 
@@ -63,7 +67,8 @@ class Remote(Protocol):
     It may have: ``refusal(field, text) -> Response``, its own answer to a record with a wrong
     field; ``unique = True``, when no lookup there can show two records of one operation;
     ``twin(record) -> Record``, a second one of the same operation, as another sender would have
-    made it (else it is copied, with what the fake keeps by its id); ``takes_half = True``, when it acts on a request with a file whose end never came.
+    made it (else it is copied, with what the fake keeps by its id); ``takes_half = True``, when it
+    acts on a request with a file whose end never came.
     """
 
     #: In the order they were made. Assigned to by the cases: what is not in it is not found.
@@ -121,7 +126,7 @@ class Bench:
     def refused(self, status: int, text: str, fields: Mapping[str, str] | None = None) -> Response:
         """A refusal in a shape that the adapter reads as one, if any of those known is."""
         shapes = [refused(status, text, fields), refused_list(status, text, fields)]
-        item = Item("i", self.kind, "create", "lane", "s", 0, 0)
+        item = Item(_ANY, self.kind, "create", self.adapter.lane, _ANY, 1, 1)
         for response in shapes:
             (outcome,) = self.adapter.read([item], response).outcomes
             if outcome.cls is not Class.UNKNOWN:
