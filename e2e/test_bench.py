@@ -47,6 +47,14 @@ WORK = {
         "CPython: claim, settle",
         "gateway: operations taken in",
     },
+    "redis": {
+        *(
+            f"CPython, Redis: {what}, {size} a commit"
+            for what in ("put", "claim and settle")
+            for size in SIZES
+        ),
+        "CPython, Redis: a batch from a deep queue against a shallow one",
+    },
 }
 
 

@@ -57,12 +57,14 @@ def _playwrights_own() -> bool:
     return done.returncode == 0
 
 
-def _may_apt() -> bool:
+def may_apt() -> bool:
+    """Whether packages can be installed here without asking anybody."""
     return os.geteuid() == 0 and shutil.which("apt-get") is not None
 
 
-def _apt(packages: list[str]) -> None:
-    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+def apt(packages: list[str], env: dict[str, str] | None = None) -> None:
+    """Install Debian packages, as root. Raises `BuildError`."""
+    quiet = {"DEBIAN_FRONTEND": "noninteractive", **(env or {})}
     try:
         run(["apt-get", "install", "-y", "--no-install-recommends", *packages], env=quiet)
     except BuildError:
@@ -73,7 +75,7 @@ def _apt(packages: list[str]) -> None:
 
 def _download() -> bool:
     words = [sys.executable, "-m", "playwright", "install", "chromium"]
-    if _may_apt():
+    if may_apt():
         words.append("--with-deps")
     try:
         run(words)
@@ -94,9 +96,9 @@ def chromium() -> str:
     say("No Chromium is installed: downloading Playwright's")
     if _download():
         return ""
-    if _may_apt():
+    if may_apt():
         say("That did not work: apt-get install chromium")
-        _apt(["chromium"])
+        apt(["chromium"])
         found = _installed()
         if found:
             return found
@@ -114,12 +116,12 @@ def others() -> None:
     ]
     if not absent:
         return
-    if not _may_apt():
+    if not may_apt():
         say(f"Not installed, and not root on a system with apt: {', '.join(absent)}")
         return
     say(f"apt-get install {' '.join(absent)}")
     try:
-        _apt(absent)
+        apt(absent)
     except BuildError as problem:
         say(f"That did not work; tests in those browsers are skipped. {problem}")
 

@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 
-from tools import browsers, build
+from tools import browsers, build, servers
 from tools.paths import ROOT, main_guard, say
 
 MARKS = {"test": "not full and not soak", "full": "full", "soak": "soak"}
@@ -27,6 +27,7 @@ def main() -> int:
     os.environ[browsers.VARIABLE] = browsers.chromium()
     if which == "full":
         browsers.others()
+        os.environ[servers.VARIABLE] = servers.redis()
     workers = str(min(os.cpu_count() or 1, WORKERS_MAX))
     words = ["-m", MARKS[which], "-n", workers, "--dist", "worksteal", *rest]
     named = any(word.startswith(FOLDERS) for word in rest)

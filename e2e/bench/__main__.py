@@ -12,8 +12,10 @@ import tempfile
 from pathlib import Path
 
 from playwright.sync_api import Playwright, sync_playwright
+from tools import servers
+from tools.paths import BuildError, say
 
-from . import boot, cpython, draining, saving
+from . import boot, cpython, draining, saving, shared
 from .rows import Row, machine, save, table
 from .saving import Sizes
 from .world import said, world
@@ -21,7 +23,7 @@ from .world import said, world
 FULL = Sizes(rounds=5, bulk=10_000, single=300, concurrent=2_000, captures=300, drain=10_000)
 #: Only shows that everything runs: its numbers mean nothing.
 QUICK = Sizes(rounds=1, bulk=200, single=10, concurrent=100, captures=10, drain=200)
-PARTS = ("boot", "saving", "draining", "cpython")
+PARTS = ("boot", "saving", "draining", "cpython", "redis")
 
 
 def main() -> None:
@@ -35,7 +37,15 @@ def main() -> None:
     given = parser.parse_args()
     sizes = (QUICK if given.quick else FULL).scaled(given.share, given.rounds)
     about = {**machine(), "quick": given.quick, "rounds": sizes.rounds}
-    parts = given.only or PARTS
+    parts = list(given.only or PARTS)
+    if "redis" in parts:
+        try:
+            servers.redis()
+        except BuildError as problem:
+            if given.only:
+                raise
+            say(f"Left out: {problem}")
+            parts.remove("redis")
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="fieldpost-bench-") as folder:
         if set(parts) & set(PARTS[:3]):
@@ -43,6 +53,8 @@ def main() -> None:
                 rows += browser_rows(playwright, Path(folder), sizes, parts)
         if "cpython" in parts:
             rows += asyncio.run(cpython.measure(Path(folder), sizes.rounds, quick=given.quick))
+        if "redis" in parts:
+            rows += asyncio.run(shared.measure(Path(folder), sizes.rounds, quick=given.quick))
     print(table(rows))
     print(f"\n{about['cpus']} CPUs, load {about['load']} at the start, {sizes.rounds} rounds")
     path = given.out / f"{given.name or ('quick' if given.quick else 'latest')}.json"
@@ -50,9 +62,7 @@ def main() -> None:
     print(f"Written to {path}")
 
 
-def browser_rows(
-    playwright: Playwright, folder: Path, sizes: Sizes, parts: list[str] | tuple[str, ...]
-) -> list[Row]:
+def browser_rows(playwright: Playwright, folder: Path, sizes: Sizes, parts: list[str]) -> list[Row]:
     rows: list[Row] = []
     with world(playwright, folder) as here:
         if "saving" in parts or "draining" in parts:

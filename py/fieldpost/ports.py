@@ -301,6 +301,9 @@ class Tabs(Protocol):
 
 class Leadership(Protocol):
     stolen: bool  # it was taken from a holder that stood still
+    #: Whether it can be taken from this one while it stands still: not where only the end of the
+    #: process frees the lock.
+    stealable: bool
 
     @property
     def lost(self) -> bool: ...

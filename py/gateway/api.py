@@ -55,6 +55,7 @@ class Api:
 
         results, cursor = await gateway.database.write(job)
         gateway.metrics.operations.update(result["status"] for result in results)
+        gateway.arrived()
         if batch.ack:
             await gateway.prune_when_due()
         return _json(cursor=cursor, results=results, pause_until=None)
@@ -91,6 +92,7 @@ class Api:
                 lambda tx: gateway.intake.part(tx, progress, n, now)
             )
             acked, answer = held.acked, held.answer
+            gateway.arrived()
             gateway.metrics.part_bytes += len(body)
         return _part_answer(path, send_id, acked, answer)
 
@@ -120,6 +122,8 @@ class Api:
 
     async def destinations(self, request: Request) -> Response:
         self._identify(request, device_needed=False)
+        if self._gateway.relay is not None:
+            await self._gateway.relay.note_states()
         described = [each.describe() for each in self._gateway.destinations.values()]
         return _json(version=__version__, destinations=described)
 
@@ -208,7 +212,9 @@ def _part_answer(path: dict[str, Any], send_id: str, acked: int, answer: Answer)
 
 def _receipt(answer: Answer) -> dict[str, Any]:
     names = ("status", "remote_id", "remote_url", "code", "detail")
-    return {name: getattr(answer, name) for name in names}
+    more = {"fields": answer.fields, "refused": answer.refused}
+    named = {name: getattr(answer, name) for name in names}
+    return named | {name: value for name, value in more.items() if value}
 
 
 def _json(**members: Any) -> Response:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sqlite3
+from collections.abc import AsyncIterator
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -27,8 +29,18 @@ _CODES = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
 
 def create_app(gateway: Gateway) -> ASGIApp:
     """The whole server as one ASGI application; the gateway is closed by whoever opened it."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        await gateway.start()
+        try:
+            yield
+        finally:
+            await gateway.stop()
+
     app = Starlette(
         routes=routes(gateway),
+        lifespan=lifespan,
         exception_handlers={
             Problem: _problem,
             HTTPException: _http,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import contextlib
+import json
 import logging
 import re
 import signal
@@ -12,9 +14,14 @@ import sys
 from pathlib import Path
 from types import FrameType
 
+from fieldpost.engine.errors import InvalidItem
+
+from . import checks
 from .devices import DEFAULT_WORKSPACE, Devices
-from .gateway import CannotStart, Gateway, open_keys, prepare
-from .settings import Settings
+from .gateway import Gateway, open_keys, prepare
+from .settings import CannotStart, Settings
+from .systems import read_systems
+from .types import TYPES
 
 #: Lower case, no path, no user, no wildcard, no default port (RFC 6454 section 6.1).
 _ORIGIN = re.compile(
@@ -61,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="ORIGIN",
         help="an origin the page may reach besides its own",
     )
+    _add_destinations(parser)
     commands = parser.add_subparsers(title="devices")
     pair = commands.add_parser("pair", help="let a device deliver; prints its token once")
     pair.set_defaults(run=_pair)
@@ -68,6 +76,17 @@ def _parser() -> argparse.ArgumentParser:
     pair.add_argument("--name", required=True, help="what people call it")
     pair.add_argument("--workspace", default=DEFAULT_WORKSPACE)
     pair.add_argument("--reader", action="store_true", help="may look at /inbox and /metrics only")
+    test = commands.add_parser("test", help="ask each destination whether it lets us in")
+    test.set_defaults(run=_test)
+    _add_destinations(test, required=True)
+    dry = commands.add_parser(
+        "dry-run", help="print the request that would create an item; sends nothing"
+    )
+    dry.set_defaults(run=_dry_run)
+    _add_destinations(dry, required=True)
+    dry.add_argument("name", help="of the destination")
+    dry.add_argument("--kind", default="ticket")
+    dry.add_argument("--payload", type=Path, metavar="FILE", help="JSON; else an example")
     unpair = commands.add_parser("unpair", help="forget a device; its token stops working at once")
     unpair.set_defaults(run=_unpair)
     _add_data(unpair)
@@ -86,6 +105,44 @@ def _origin(text: str) -> str:
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder of its data")
+
+
+def _add_destinations(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
+    parser.add_argument(
+        "--destinations",
+        type=Path,
+        metavar="FILE",
+        required=required,
+        help="TOML file that names the systems behind this gateway (docs/destinations.md)",
+    )
+
+
+def _test(arguments: argparse.Namespace) -> int:
+    contacts = asyncio.run(checks.test_all(read_systems(arguments.destinations, TYPES)))
+    for name, contact in contacts.items():
+        _say(f"{name}: {contact.state}" + (f" ({contact.text})" if contact.text else ""))
+    return 0 if all(contact.ok for contact in contacts.values()) else 1
+
+
+def _dry_run(arguments: argparse.Namespace) -> int:
+    systems = {each.name: each for each in read_systems(arguments.destinations, TYPES)}
+    system = systems.get(arguments.name)
+    if system is None:
+        raise CannotStart(f"There is no destination {arguments.name!r}: {', '.join(systems)}.")
+    payload = checks.sample(arguments.kind)
+    if arguments.payload is not None:
+        try:
+            payload = json.loads(arguments.payload.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise CannotStart(f"{arguments.payload} is not readable as JSON ({error}).") from error
+    try:
+        shown = checks.dry_run(system.adapter, arguments.kind, payload)
+    except InvalidItem as refused:
+        for name, why in refused.fields.items():
+            _say(f"{name} {why}")
+        return 1
+    _say(json.dumps(shown, indent=2, ensure_ascii=False))
+    return 0
 
 
 def _pair(arguments: argparse.Namespace) -> int:
@@ -107,6 +164,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     settings = Settings(
         data=arguments.data,
         site=arguments.site,
+        destinations=arguments.destinations,
         host=arguments.host,
         port=arguments.port,
         allow_hosts=frozenset(name.lower() for name in arguments.allow_host),
@@ -119,8 +177,10 @@ def _serve(arguments: argparse.Namespace) -> int:
             " Pair one first (python -m gateway pair --name ...) and put TLS in front,"
             " or listen on 127.0.0.1."
         )
+    file = settings.destinations
+    systems = [] if file is None else read_systems(file, TYPES)
     listener = _listen(settings)
-    gateway = Gateway(settings)
+    gateway = Gateway(settings, systems=systems)
     try:
         _run(gateway, listener)
     finally:

@@ -13,6 +13,10 @@ from pathlib import Path
 
 from fieldpost.engine.errors import EncryptionError
 from fieldpost.hosts.cpython.keyring import KeyRing
+from fieldpost.hosts.cpython.transport_file import FileSink
+from fieldpost.hosts.cpython.transport_http import HttpTransport
+from fieldpost.hosts.cpython.transport_scheme import BySchemeTransport
+from fieldpost.ports import Transport
 from fieldpost.security.cipher import Cipher
 
 from .database import Database
@@ -23,14 +27,12 @@ from .ledger import SCHEMA, Answer, Ledger
 from .metrics import Metrics
 from .parts import Parts
 from .ratelimit import RateLimit
-from .settings import Settings
+from .relay import Ports, Relay, RelayStore
+from .settings import CannotStart, Settings
+from .systems import System
 
 #: Acknowledged rows are looked through at start and then no more often than this.
 PRUNE_EVERY_MS = 24 * 3600 * 1000
-
-
-class CannotStart(Exception):
-    """The gateway does not start; the message is a sentence that says why and what to do."""
 
 
 def now_ms() -> int:
@@ -45,6 +47,8 @@ class Gateway:
         settings: Settings,
         *,
         destinations: Callable[[Cipher], Sequence[Destination]] = lambda cipher: [Inbox(cipher)],
+        systems: Sequence[System] = (),
+        outward: Callable[[RelayStore], Transport] | None = None,
         clock: Callable[[], int] = now_ms,
     ) -> None:
         self.settings = settings
@@ -53,14 +57,19 @@ class Gateway:
         with contextlib.ExitStack() as opened:
             opened.callback(os.close, _own(settings.data))
             self.cipher = cipher = open_keys(settings.data)
-            self.destinations = {each.name: each for each in destinations(cipher)}
-            schema = SCHEMA + "".join(each.schema for each in self.destinations.values())
+            relayed = [each.relayed(cipher) for each in systems]
+            self.destinations = {each.name: each for each in (*destinations(cipher), *relayed)}
+            schemas = dict.fromkeys(each.schema for each in self.destinations.values())
+            schema = SCHEMA + "".join(schemas)
             self.database = _open_database(settings.data / "gateway.sqlite3", schema)
             opened.callback(self.database.close)
             self._opened = opened.pop_all()
         self.ledger = Ledger(cipher)
         self.intake = Intake(self.ledger, self.destinations)
         self.parts = Parts(settings.data / "parts", cipher)
+        outward = outward or (lambda store: outward_of(store, settings.data / "out"))
+        ports = Ports(self.database, self.ledger, self.intake, self.parts, cipher, clock)
+        self.relay = Relay(settings.data, ports, systems, relayed, outward) if systems else None
         self.metrics = Metrics()
         limits = settings.limits
         self.rate = RateLimit(limits.burst_requests, limits.requests_per_second)
@@ -70,6 +79,22 @@ class Gateway:
     def tokens_required(self) -> bool:
         """On loopback nobody needs a token until the first device is paired."""
         return not self.settings.loopback or bool(self.devices.all())
+
+    async def start(self) -> None:
+        """Begin to relay, in this event loop. Raises `QueueError` when the queue cannot be
+        opened."""
+        if self.relay is not None:
+            await self.relay.start()
+
+    async def stop(self) -> None:
+        """Finish what the relay has under way. Idempotent."""
+        if self.relay is not None:
+            await self.relay.stop()
+
+    def arrived(self) -> None:
+        """Something was committed that may be for a destination behind this gateway."""
+        if self.relay is not None:
+            self.relay.nudge()
 
     async def settle(self, workspace: str, send_id: str, answer: Answer) -> bool:
         """A later destination tells how an operation ended (see `Intake.settle`)."""
@@ -88,6 +113,13 @@ class Gateway:
     def close(self) -> None:
         """Finish what runs and let go of the directory. Idempotent."""
         self._opened.close()
+
+
+def outward_of(store: RelayStore, files: Path) -> Transport:
+    """The ways to the destinations: HTTP, and files below ``files``."""
+    http = HttpTransport(store)
+    files.mkdir(mode=0o700, exist_ok=True)
+    return BySchemeTransport({"http": http, "https": http, "file": FileSink(store, files)})
 
 
 def open_keys(data: Path) -> KeyRing:

@@ -102,12 +102,14 @@ class Intake:
     ) -> bool:
         """A destination that delivers later says how it ended; receipts go out with it.
 
-        Returns False, changing nothing, when the entry is unknown or already at an end.
+        Returns False, changing nothing, when the entry is unknown or already at an end; what was
+        rejected can still be delivered, by a person here who tried again.
         """
         assert answer.status not in OPEN_STATES
         row = self._ledger.find(tx, workspace, send_id)
         row = None if row is None else self._ledger.follow(tx, row)
-        if row is None or row.state not in OPEN_STATES:
+        after_all = row is not None and (row.state, answer.status) == ("rejected", "delivered")
+        if row is None or not (row.state in OPEN_STATES or after_all):
             return False
         self._ledger.record(tx, row, answer, now)
         self._ledger.receipt(tx, row)

@@ -85,6 +85,8 @@ class Answer:
     code: str | None = None
     detail: str | None = None
     fields: dict[str, str] | None = None
+    #: Attachments that the destination will never take: id -> {"code", "detail"}.
+    refused: dict[str, dict[str, str]] | None = None
 
     def wire(self) -> dict[str, Any]:
         # Not asdict: it copies deeply, and this runs for every operation.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,6 +56,10 @@ class Parts:
         return self._cipher.open(
             kid.decode(errors="replace"), progress.attachment_id, "attachment", str(n), sealed
         )
+
+    def remove(self, entry: int) -> None:
+        """All attachments of an entry: they are where they were to go. Idempotent."""
+        shutil.rmtree(self._root / str(entry), ignore_errors=True)
 
     def stream(self, progress: Progress) -> Iterator[bytes]:
         """The whole attachment, a part at a time."""

@@ -72,7 +72,7 @@ def server_of(gateway: Gateway, grace_seconds: int) -> uvicorn.Server:
             TimedProtocol, head_seconds=gateway.settings.limits.head_seconds
         ),
         ws="none",
-        lifespan="off",
+        lifespan="on",
         access_log=False,
         log_config=None,
         log_level="warning",

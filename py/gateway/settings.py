@@ -14,6 +14,10 @@ PROTOCOL = 1
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
+class CannotStart(Exception):
+    """The gateway does not start; the message is a sentence that says why and what to do."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Bounds on one request, one device and the process."""
@@ -42,6 +46,7 @@ class Limits:
 class Settings:
     """One gateway process.
 
+    ``destinations``: the file that names the systems behind it (`systems.read_systems`).
     ``allow_hosts``: further Host names (lower case, no port) it answers to.
     ``allow_origins``: origins (``scheme://host[:port]``) whose pages may deliver to it (CORS).
     ``direct_origins``: origins the page may reach besides its own (CSP ``connect-src``).
@@ -49,6 +54,7 @@ class Settings:
 
     data: Path
     site: Path | None = None
+    destinations: Path | None = None
     host: str = "127.0.0.1"
     port: int = 8000
     allow_hosts: frozenset[str] = frozenset()

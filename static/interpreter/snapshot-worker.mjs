@@ -11,7 +11,7 @@ def import_all(tops):
     for top in tops:
         package = importlib.import_module(top)
         for found in pkgutil.walk_packages(package.__path__, top + "."):
-            if found.name.startswith(("fieldpost.hosts.cpython", "fieldpost.testing")):
+            if found.name.startswith(("fieldpost.hosts.cpython", "fieldpost.stores.redis", "fieldpost.testing")):
                 continue
             try:
                 importlib.import_module(found.name)

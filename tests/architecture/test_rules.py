@@ -66,6 +66,7 @@ CPYTHON_ONLY = {
     "uvicorn",
     "h11",
     "fcntl",
+    "redis",
 }
 
 
@@ -119,7 +120,7 @@ def test_only_the_browser_host_and_the_app_touch_the_browser(path: Path) -> None
 def test_what_a_browser_lacks_is_imported_only_where_it_is(path: Path) -> None:
     allowed = (
         path.is_relative_to(PY / "fieldpost/hosts/cpython")
-        or path.name.startswith("sqlite")
+        or path.name.startswith(("sqlite", "redis"))
         or path.is_relative_to(PY / "fieldpost/testing")
     )
     assert allowed or not {name.split(".")[0] for name in imports(path)} & CPYTHON_ONLY

@@ -21,6 +21,10 @@ class DieBeforeAnswer:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
         async def die(message: Message) -> None:
             if scope["path"].startswith("/api/v1/operations"):
                 os.kill(os.getpid(), signal.SIGKILL)

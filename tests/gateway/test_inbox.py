@@ -16,8 +16,9 @@ from tests.gateway.wires import client_of, operation, parts_of, post, put, ticke
 from fieldpost.engine.limits import PART_BYTES
 from gateway import openapi
 from gateway.app import routes
-from gateway.gateway import CannotStart, Gateway
+from gateway.gateway import Gateway
 from gateway.pages import PAGE_ROWS
+from gateway.settings import CannotStart
 
 NASTY = "<script>alert(1)</script>\"'&"
 PHOTO = b"\x89PNG" + bytes(PART_BYTES)

@@ -33,11 +33,13 @@ class Worker:
 
 @dataclass
 class Crew:
-    """``saved``: ids that some worker said were saved."""
+    """``saved``: ids that some worker said were saved; ``store``: a Redis queue in place of a file
+    in the folder, which then holds the keys only."""
 
     folder: Path
     gateway: str
     logs: Path
+    store: str | None = None
     saved: set[str] = field(default_factory=set)
     workers: list[Worker] = field(default_factory=list)
     #: What each victim had begun, by its last whole line, when it was no more.
@@ -51,6 +53,7 @@ class Crew:
         self._born += 1
         errors = self.logs / f"worker-{self._born}.txt"
         words = [sys.executable, str(WORKER), str(self.folder), self.gateway, str(self._born)]
+        words += [self.store] if self.store else []
         with errors.open("wb") as file:
             process = subprocess.Popen(
                 words, stdout=subprocess.PIPE, stderr=file, bufsize=0, env=environment()

@@ -84,11 +84,14 @@ async def test_killed_workers_lose_and_double_nothing(
     seed: int, rounds: int, crew: Crew, gateway: Running, tmp_path: Path
 ) -> None:
     rounds_of_deaths(crew, seed, rounds)
-    assert crew.saved
     if rounds >= 100:
         assert set(PHASES) <= set(crew.deaths), "some phase was never cut"
+    await nothing_lost_nothing_doubled(crew, gateway, tmp_path)
 
-    async with await fieldpost.open(gateway.url, path=crew.folder) as queue:
+
+async def nothing_lost_nothing_doubled(crew: Crew, gateway: Running, tmp_path: Path) -> None:
+    assert crew.saved
+    async with await fieldpost.open(gateway.url, path=crew.folder, store=crew.store) as queue:
         await drained(queue)
         store = queue._host.store
         held = {row.item.id for row in await rows(store)}

@@ -76,6 +76,7 @@ def lock_and_lease_ignored() -> Iterator[None]:
 
     class Alone:
         stolen = False
+        stealable = True
         lost = False
 
         def beat(self) -> None: ...

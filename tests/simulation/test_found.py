@@ -83,6 +83,7 @@ class Robbed:
     """The drain lock as a context finds it that was granted it while frozen, and robbed of it."""
 
     stolen: bool = False
+    stealable: bool = True
     lost: bool = True
 
     def beat(self) -> None: ...

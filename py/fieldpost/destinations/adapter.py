@@ -96,7 +96,7 @@ class Adapter:
     ) -> Script[Reading]:
         raise NotImplementedError
 
-    def sweep(self, item: Item, swept: str) -> Script[Reading]:
+    def sweep(self, item: Item, swept: str, remote_id: str | None) -> Script[Reading]:
         raise NotImplementedError
 
     def discover(self) -> Script[Discovered | None]:

@@ -174,10 +174,10 @@ class Destination(Protocol):
         ``remote_id``: one outcome, ``ACCEPTED`` when the file is there. ``again``: it may be there
         already, since an earlier attempt had no answer, and is looked for first."""
 
-    def sweep(self, item: Item, swept: str) -> Script[Reading]:
-        """Looks for doubles of the item with the id ``swept`` and closes them: one outcome,
-        ``DELIVERED`` with what was found in ``text``; ``item`` is the sweep itself. Only where the
-        lookup has ``sweep_ms``."""
+    def sweep(self, item: Item, swept: str, remote_id: str | None) -> Script[Reading]:
+        """Looks for doubles of the item with the id ``swept``, which the destination called
+        ``remote_id`` (None: not known), and closes them: one outcome, ``DELIVERED`` with what was
+        found in ``text``; ``item`` is the sweep itself. Only where the lookup has ``sweep_ms``."""
 
     def discover(self) -> Script[Discovered | None]:
         """Asks what it requires and offers; returns None where it cannot say."""

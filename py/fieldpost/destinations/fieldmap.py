@@ -30,7 +30,7 @@ class Rule:
     ``to``: its name, with dots for one inside another; and one of: ``source``, a field of the
     payload (dots likewise) or one of `ITEM_FIELDS`; ``text``, with ``{field}`` in it, of which a
     line is left out when all its fields are empty; ``value``, always the same. ``choices``: ours ->
-    theirs; ``otherwise``: theirs for what is not among them (None: the field is left out).
+    theirs; ``otherwise``: theirs for what is not among them, or not given (None: left out).
     ``most``: characters, what is longer is cut; ``required``: refused when it is empty.
     """
 
@@ -51,8 +51,9 @@ class Rule:
             found: Any = _filled(self.text, item, payload)
         else:
             found = _asked(self.source, item, payload)
-        if self.choices and found not in (None, ""):
-            found = self.choices.get(str(found), self.otherwise)
+        if self.choices:
+            given = found not in (None, "")
+            found = self.choices.get(str(found), self.otherwise) if given else self.otherwise
         if isinstance(found, str):
             found = found.strip()
             if self.most is not None and len(found) > self.most:
@@ -119,10 +120,15 @@ def needs(rules: Sequence[Rule]) -> tuple[str, ...]:
     return tuple(rule.source for rule in rules if rule.required and rule.source)
 
 
+def texts_of(rule: Rule) -> list[str]:
+    """What the rule's text asks for, in order: fields of the payload and `ITEM_FIELDS`."""
+    return _PLACE.findall(rule.text)
+
+
 def offers(rules: Sequence[Rule]) -> dict[str, tuple[str, ...]]:
     """The payload's fields of which only some values have a place in the record: what the form may
     offer. A field that is also written out in a text loses nothing, so it is free."""
-    written = {name for rule in rules for name in _PLACE.findall(rule.text)}
+    written = {name for rule in rules for name in texts_of(rule)}
     return {
         rule.source: tuple(rule.choices)
         for rule in rules

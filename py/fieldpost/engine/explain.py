@@ -47,6 +47,8 @@ FAILED_TEXT = {
     AttachmentUnreadable.code: "One of its files can no longer be read on this device.",
     "too_large": "It is larger than the server takes.",
     "TOO_LARGE": "It is larger than the server takes.",
+    "INVALID_FIELDS": "It is not as the server needs it. Look at what is named, correct it, or "
+    "discard it.",
     "permission": "The server does not allow this device to send it.",
 }
 _REFUSED = "The server did not accept it. Look at its answer, correct it, or discard it."

@@ -28,6 +28,9 @@ class Class(StrEnum):
 RETRYABLE = frozenset({Class.TRANSIENT, Class.RATE_LIMITED, Class.AUTH})
 #: Classes that end the item as a dead letter until a person acts.
 FINAL = frozenset({Class.PERMANENT, Class.PERMISSION, Class.TOO_LARGE})
+#: The code of an ``unknown`` outcome after which the same bytes would only be refused again, also
+#: inside the replay-safe window (the key was used for others): the destination is asked first.
+LOOK_UP_FIRST = "LOOK_UP_FIRST"
 
 
 @dataclass(frozen=True, slots=True)

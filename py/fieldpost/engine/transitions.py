@@ -111,6 +111,7 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
         _E.DISCARD: _S.DISCARDED,
     },
     _S.FAILED: {
+        _E.DELIVER: _S.COMPLETED,  # by a receipt: a person at the gateway sent it after all
         _E.REVIVE: _S.PENDING,
         _E.EDIT: _S.PENDING,
         _E.DISCARD: _S.DISCARDED,

@@ -65,6 +65,10 @@ class Change:
         return [*self.expect, *(Revision(item.id, item.revision) for item in self.drop)]
 
 
+#: Side records of rows that ended: "<item id>:<revision>" -> state, as JSON, where somebody wants
+#: to be told. (With the revision: what ends, is tried again and ends anew is two ends.)
+ENDED = "ended"
+
 _Waiting = tuple[Change, "asyncio.Future[tuple[Item, ...]]"]
 
 
@@ -81,6 +85,9 @@ class Committer:
         self._waiting: deque[_Waiting] = deque()
         self._task: asyncio.Task[None] | None = None
         self._ordering = Ordering(store)
+        #: Leave a record of each row that ends (`ENDED`), in the same commit: for a host that owes
+        #: somebody word of it. Whoever has passed it on removes it.
+        self.tells_ends = False
         #: The store's revision after this context's latest commit.
         self.revision = 0
 
@@ -185,7 +192,9 @@ class Committer:
             adopt=tuple(a for change in changes for a in change.adopt),
             drop_blobs=tuple(b for change in changes for b in change.drop_blobs),
             drop=tuple(item.id for change in changes for item in change.drop),
-            side={k: v for change in changes for k, v in change.side.items()} | plan.side,
+            side={k: v for change in changes for k, v in change.side.items()}
+            | plan.side
+            | (_ends(writes) if self.tells_ends else {}),
             journal=record,
         )
         try:
@@ -207,6 +216,11 @@ class Committer:
             name = f"{self._name}-{self._entropy.uuid7(self._clock.now())[-12:]}"
             self._journal = JournalWriter(name)
         return self._journal, self._anchors
+
+
+def _ends(writes: Sequence[Write]) -> dict[tuple[str, str], str | None]:
+    ended = [w.put.item for w in writes if not w.put.item.is_open and w.was is not w.put.item.state]
+    return {(ENDED, f"{item.id}:{item.revision + 1}"): f'"{item.state}"' for item in ended}
 
 
 def _unheard() -> asyncio.Future[tuple[Item, ...]]:

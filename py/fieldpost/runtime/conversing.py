@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from fieldpost.destinations.answers import dated
 from fieldpost.destinations.base import Script
 from fieldpost.engine.timeouts import whole_file_ms
-from fieldpost.ports import NoAnswer, Request, Upload
+from fieldpost.ports import NoAnswer, Request, Response, Transport, Upload
 
 from .asking import Asked, ask
 
@@ -16,24 +17,22 @@ if TYPE_CHECKING:
     from .sending import Sending
 
 T = TypeVar("T")
+#: Sends one request of a script.
+Ask = Callable[[Request | Upload], Awaitable[Asked]]
 
 
-async def converse(sending: Sending, script: Script[T]) -> tuple[T | NoAnswer, float]:
+async def converse(script: Script[T], ask_for: Ask) -> tuple[T | NoAnswer, float]:
     """Send what the script yields, one after another, until it returns or a request has no answer;
     with how many ms the last request took.
 
-    Each request without a file counts for the lane's learnt timeouts, as a text does. Raises
-    `AttachmentUnreadable` and `DecryptionError` of a file that this device cannot read any more,
-    and whatever the script raises.
+    Raises `AttachmentUnreadable` and `DecryptionError` of a file that this device cannot read any
+    more, and whatever the script raises.
     """
     took_ms = 0.0
     try:
         asked = next(script)
         while True:
-            if sending.leadership.lost:  # whoever took over asks from the beginning
-                script.close()
-                return NoAnswer("aborted", sent=False), took_ms
-            answered = await _ask(sending, asked)
+            answered = await ask_for(asked)
             took_ms = answered.took_ms
             if isinstance(answered.answer, NoAnswer):
                 script.close()
@@ -43,18 +42,41 @@ async def converse(sending: Sending, script: Script[T]) -> tuple[T | NoAnswer, f
         return end.value, took_ms
 
 
-async def _ask(sending: Sending, asked: Request | Upload) -> Asked:
-    host, state = sending.driver.host, sending.state
-    if isinstance(asked, Request):
-        answered = await ask(host.clock, state.texts, asked, host.transport.send, len(asked.body))
-        sending.state = replace(sending.state, texts=answered.counted(sending.state.texts))
-        return answered
+def of_lane(sending: Sending) -> Ask:
+    """Asks as a drain does: what holds no file counts for the lane's learnt timeouts, as a text
+    does; nothing is asked any more once the lane's lock is lost."""
+    host = sending.driver.host
 
-    # What parts of one size took says nothing of a whole file, so nothing is learnt here.
-    timed = replace(asked.request, timeout_ms=whole_file_ms(asked.length))
-    began = host.clock.monotonic()
-    try:
-        response = await host.transport.send_file(replace(asked, request=timed))
-    except NoAnswer as failure:
-        return Asked(failure, host.clock.monotonic() - began)
-    return Asked(dated(response, host.clock.now()), host.clock.monotonic() - began)
+    async def ask_for(asked: Request | Upload) -> Asked:
+        if sending.leadership.lost:  # whoever took over asks from the beginning
+            return Asked(NoAnswer("aborted", sent=False), 0.0)
+        if isinstance(asked, Request):
+            texts, size = sending.state.texts, len(asked.body)
+            answered = await ask(host.clock, texts, asked, host.transport.send, size)
+            sending.state = replace(sending.state, texts=answered.counted(sending.state.texts))
+            return answered
+        # What parts of one size took says nothing of a whole file, so nothing is learnt here.
+        timed = replace(asked.request, timeout_ms=whole_file_ms(asked.length))
+        began = host.clock.monotonic()
+        try:
+            response = await host.transport.send_file(replace(asked, request=timed))
+        except NoAnswer as failure:
+            return Asked(failure, host.clock.monotonic() - began)
+        return Asked(dated(response, host.clock.now()), host.clock.monotonic() - began)
+
+    return ask_for
+
+
+def of_transport(transport: Transport) -> Ask:
+    """Asks outside of any drain: what a destination offers, whether it is there."""
+
+    async def ask_for(asked: Request | Upload) -> Asked:
+        assert isinstance(asked, Request)
+        answer: Response | NoAnswer
+        try:
+            answer = await transport.send(asked)
+        except NoAnswer as failure:
+            answer = failure
+        return Asked(answer, 0.0)
+
+    return ask_for

@@ -15,7 +15,7 @@ from fieldpost.destinations.base import Contact, Declaration, Finding, Lookup
 from fieldpost.engine.errors import OutcomeUnknown
 from fieldpost.engine.machine import Answered, LookedUp, step
 from fieldpost.engine.model import Item, Stored
-from fieldpost.engine.outcome import RETRYABLE, Class, Outcome
+from fieldpost.engine.outcome import LOOK_UP_FIRST, RETRYABLE, Class, Outcome
 from fieldpost.engine.record import attempt_entry, history_with
 from fieldpost.engine.transitions import State
 from fieldpost.ports import Leadership, NoAnswer, Put
@@ -40,6 +40,8 @@ def must_look_up(item: Item, declaration: Declaration, now: int) -> bool:
         return False
     if item.operation == SWEEP:  # it only looks, and closes what it finds
         return False
+    if item.error_code == LOOK_UP_FIRST:
+        return True
     return item.sent_at is None or not 0 <= now - item.sent_at < window
 
 

@@ -18,7 +18,7 @@ from fieldpost.ports import NoAnswer, Put, Request, Response
 from .asking import ask
 from .committer import Write
 from .contact import heard
-from .conversing import converse
+from .conversing import converse, of_lane
 from .followups import ATTACH
 from .settle import Claim
 
@@ -111,7 +111,7 @@ async def _send_file(
         return Reading(Contact("online"), [_there(taken, attachment)]), 0.0
     script = driver.destination.attach(taken.item, manifest, remote_id, again=taken.unknown)
     try:
-        answer, took_ms = await converse(sending, script)
+        answer, took_ms = await converse(script, of_lane(sending))
     except (AttachmentUnreadable, DecryptionError) as error:
         lost = _refused(taken, attachment, AttachmentUnreadable.code, error.message, manifest.name)
         return Reading(Contact("online"), [lost]), 0.0

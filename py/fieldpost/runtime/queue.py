@@ -24,6 +24,7 @@ from fieldpost.security.journal import Verifier
 from . import views
 from .acts import Acts
 from .adopt import Intake
+from .attaching import keep
 from .byhand import ByHand
 from .catalogue import CATALOGUE, refresh
 from .committer import Change, Committer
@@ -154,6 +155,17 @@ class Queue(ByHand, Controls, Upkeep):
         self._changed()
         return item
 
+    async def attach(
+        self, name: str, data: bytes | Iterable[bytes], media_type: str = ""
+    ) -> dict[str, Any]:
+        """Keep a file that is to go with an item, sealed and durable, and return what `enqueue`
+        takes in ``attachments``: ``{"id", "size", "parts"}``. ``data``: its bytes, or an iterator
+        over them where it is large; ``name``: 1 to 255 characters. One that no item ever names is
+        removed after a day. Raises `InvalidItem`, `AttachmentTooLarge`, `DatabaseError`.
+        """
+        host = self._host
+        return await keep(host.store, host.clock, host.entropy, name, data, media_type)
+
     async def enqueue_many(
         self, kind: str, payloads: Iterable[Mapping[str, Any]], **options: Any
     ) -> list[Item]:
@@ -270,6 +282,17 @@ class Queue(ByHand, Controls, Upkeep):
     def subscribe(self, callback: Callable[[dict[str, Any]], None]) -> Callable[[], None]:
         """Be told of changes by any context: ``{"type": "changed", "revision": n}``."""
         return self._host.tabs.subscribe(callback)
+
+    # --- for a host that owes others word of the ends --------------------------------------------
+
+    def tell_ends(self) -> None:
+        """From now on each row that ends leaves a note (`committer.ENDED`) in the same commit."""
+        self._committer.tells_ends = True
+
+    async def keep_notes(self, notes: dict[tuple[str, str], str | None]) -> None:
+        """Write side records, (table, key) -> JSON text, sealed and durable; None removes one.
+        (Notes of ends are removed when others have been told.)"""
+        await self._committer.commit(Change(side=notes))
 
     # --- helpers ---------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from fieldpost.engine.outcome import Outcome
+from fieldpost.engine.outcome import Class, Outcome
 from fieldpost.engine.transitions import State
 from fieldpost.ports import NoAnswer
 
@@ -14,6 +14,9 @@ from .settle import Claim, besides, settle
 
 if TYPE_CHECKING:
     from .driver import Driver
+
+
+_DONE = (Class.DELIVERED, Class.DUPLICATE)
 
 
 async def collect_receipts(driver: Driver, state: LaneState) -> None:
@@ -36,7 +39,9 @@ async def collect_receipts(driver: Driver, state: LaneState) -> None:
     writes = []
     for row in rows:
         receipt = by_id[row.item.id]
-        if row.item.state is State.HANDED_OVER and row.item.send_id == receipt.send_id:
+        after_all = row.item.state is State.FAILED and receipt.outcome.cls in _DONE
+        waits = row.item.state is State.HANDED_OVER or after_all
+        if waits and row.item.send_id == receipt.send_id:
             taken = Claim(row.item, row.parts, b"", row.item.updated_at)
             outcome = await _named(driver, receipt.outcome)
             _, write = settle(taken, outcome, driver.policy, now, 0.0)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from fieldpost.destinations.base import Reading
 from fieldpost.engine.breaker import CLOSED
+from fieldpost.engine.errors import InvalidItem
 from fieldpost.engine.model import Stored
 from fieldpost.ports import Leadership, NoAnswer
 
@@ -34,6 +35,7 @@ from .settle import (
     outcomes_for,
     retries,
     settle,
+    unsendable,
     unsent,
 )
 from .sweeping import send_sweeps
@@ -202,7 +204,13 @@ class Sending:
             if row.item.attachments and row.item.step == 0:
                 found = [await driver.host.store.manifest(a.id) for a in row.item.attachments]
                 manifests = [m for m in found if m is not None]
-            taken, write = claim(row, driver.destination, manifests, driver.owner, now)
+            try:
+                taken, write = claim(row, driver.destination, manifests, driver.owner, now)
+            except InvalidItem as wrong:  # it holds up none of the others
+                writes.append(unsendable(row, wrong, driver.owner, driver.policy, now))
+                if driver.progress:
+                    driver.progress.done += 1
+                continue
             claims.append(taken)
             writes.append(write)
         return claims, writes
@@ -245,7 +253,7 @@ class Sending:
     async def _send(self, batch: Batch) -> list[Write]:
         try:
             clock, first = self.driver.host.clock, batch.claims[0].item
-            if self.driver.stood_still_since(batch.claimed_at):
+            if self.leadership.stealable and self.driver.stood_still_since(batch.claimed_at):
                 # Another context may have taken over meanwhile.
                 return [unsent(taken, clock.now()) for taken in batch.claims]
             if first.operation == SWEEP:

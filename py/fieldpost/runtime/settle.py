@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from fieldpost.destinations.base import Destination, Reading
+from fieldpost.engine.errors import InvalidItem
 from fieldpost.engine.limits import LEASE_MS
 from fieldpost.engine.machine import Answered, Claimed, Orphaned, step
 from fieldpost.engine.model import Item, Stored
@@ -19,6 +20,8 @@ from fieldpost.ports import Manifest, Put
 from .committer import Write
 from .followups import SWEEP, SWEEP_INTENT, refused_files
 
+#: Code of a dead letter whose fields are not what its destination needs.
+INVALID_FIELDS = "INVALID_FIELDS"
 #: Marks the intent of an attempt that sends attachment parts: its request follows from the row.
 PARTS_INTENT = b"parts"
 
@@ -41,7 +44,8 @@ def claim(
     """Take a row: the write makes lease and intent durable before a byte leaves (invariant 3).
 
     An ``unknown`` row goes out with the very bytes of the attempt that nobody answered (invariant
-    4); they are in its intent.
+    4); they are in its intent. Raises what the destination's `intent` raises: `InvalidItem` is
+    about this row alone (`unsendable`).
     """
     item = row.item
     if item.operation == SWEEP:
@@ -60,6 +64,16 @@ def claim(
     stored = claimed.changed(revision=claimed.revision + 1)
     unknown = item.state is State.UNKNOWN
     return Claim(stored, {**row.parts, "intent": intent}, intent, now, unknown), write
+
+
+def unsendable(row: Stored, wrong: InvalidItem, owner: str, policy: RetryPolicy, now: int) -> Write:
+    """The row of which no request can be made for its destination: a dead letter with the fields to
+    correct. Claimed and refused in one write, since nothing of it ever leaves."""
+    said = Outcome(Class.PERMANENT, INVALID_FIELDS, wrong.message, fields=wrong.fields)
+    claimed = step(row.item, Claimed(owner, LEASE_MS), now)
+    item = step(claimed, Answered(said, policy, 0.0), now)
+    history = history_with(row.parts.get("history"), attempt_entry(claimed.attempt, now, now, said))
+    return Write(Put(item, parts={"history": history, "intent": None}), was=row.item.state)
 
 
 def settle(

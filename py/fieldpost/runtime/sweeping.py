@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fieldpost.destinations.base import Reading
+from fieldpost.engine.record import Head
 from fieldpost.ports import NoAnswer
 
 from .committer import Write
-from .conversing import converse
+from .conversing import converse, of_lane
 from .settle import Claim
 
 if TYPE_CHECKING:
@@ -23,7 +24,11 @@ async def send_sweeps(sending: Sending, claims: Sequence[Claim]) -> list[Write]:
     writes: list[Write] = []
     for at, taken in enumerate(claims):
         swept = json.loads(taken.parts["body"])["sweep_of"]
-        answer, took_ms = await converse(sending, driver.destination.sweep(taken.item, swept))
+        # What was delivered last is known by its name, whatever the search shows of it yet.
+        rows = await driver.host.store.get([swept], ("head",))
+        known = Head.load(rows[0].parts.get("head")).remote_id if rows else None
+        script = driver.destination.sweep(taken.item, swept, known)
+        answer, took_ms = await converse(script, of_lane(sending))
         reading = driver.destination.no_answer(answer) if isinstance(answer, NoAnswer) else answer
         if not reading.contact.ok:  # of the lane, so of all the others too
             whole = Reading(reading.contact, reading.outcomes, whole=True)

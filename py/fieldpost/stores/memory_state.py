@@ -127,13 +127,14 @@ class MemoryState:
         del self._by_sequence[item.sequence]
         count_move(self.counters, item, None)
         self._listing[item.state].discard(item.sequence)
-        bare = item.changed(
-            ready=False, attachments=(), **dict.fromkeys((*MARKS, "due_at", "not_before"))
-        )
+        nothing = dict.fromkeys((*MARKS, "due_at", "not_before", "expires_at"))
+        bare = item.changed(ready=False, attachments=(), parents=(), **nothing)
         self._move_ready(item, bare)
         self._move_times(item, bare)
         self._move_marks(item, bare)
         self._move_attached(item, bare)
+        self._move_lines(item, bare)
+        self._move_expiring(item, bare)
         captured = {used for *_, uses in self.inbox.values() for used in uses}
         for attachment_id in attachment_ids(item.attachments):
             if not self.attached[attachment_id] and attachment_id not in captured:

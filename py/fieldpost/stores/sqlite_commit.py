@@ -16,14 +16,13 @@ from fieldpost.ports import (
     JournalRecord,
     Line,
     Precondition,
-    Put,
     Refused,
     Revision,
-    Unique,
 )
 from fieldpost.security.cipher import Cipher
 
 from . import rows, sqlite_rows
+from .sealing import SealedCommit, SealedPut, seal_commit
 from .sqlite_queries import in_line
 from .sqlite_rows import KID, REVISION, SEQUENCE, Values
 from .sqlite_seen import Seen
@@ -34,43 +33,6 @@ DELETE FROM blobs WHERE attachment_id = :id
   AND NOT EXISTS (SELECT 1 FROM attached WHERE attachment_id = :id)
   AND NOT EXISTS (SELECT 1 FROM inbox, json_each(inbox.attachment_ids) WHERE value = :id)
 """
-
-
-class SealedPut(NamedTuple):
-    """A put with its parts sealed and its marks computed."""
-
-    put: Put
-    kid: str | None
-    parts: dict[str, bytes | None]
-    marks: dict[str, str]
-
-
-class SealedCommit(NamedTuple):
-    """A commit with everything sealed that needs no look at the database."""
-
-    commit: Commit
-    puts: list[SealedPut]
-    uniques: dict[int, str]  # index of a `Unique` -> HMAC of its value
-    side: dict[tuple[str, str], tuple[str, bytes] | None]
-
-
-def seal_commit(cipher: Cipher, commit: Commit) -> SealedCommit:
-    """Runs outside the transaction, so that the write lock is not held over it."""
-    puts = []
-    for put in commit.puts:
-        marks = {mark: cipher.mark(mark, value) for mark, value in put.marks.items()}
-        kid, parts = rows.seal_parts(cipher, put.item, put.parts)
-        puts.append(SealedPut(put, kid, parts, marks))
-    uniques = {
-        index: cipher.mark(expected.mark, expected.value)
-        for index, expected in enumerate(commit.expect)
-        if isinstance(expected, Unique)
-    }
-    side = {
-        place: None if text is None else rows.seal_side(cipher, *place, text)
-        for place, text in commit.side.items()
-    }
-    return SealedCommit(commit, puts, uniques, side)
 
 
 class Written(NamedTuple):

@@ -81,6 +81,7 @@ class FakeLink:
 @dataclass(slots=True)
 class _Leader:
     stolen: bool = False
+    stealable: bool = False  # that clock stands still for nobody, and runs for everybody
     lost: bool = False
     beats: int = 0
 

@@ -17,6 +17,7 @@ class _Held:
     def __init__(self, proxy: Any):
         self._proxy = proxy
         self.stolen = bool(proxy.stolen)
+        self.stealable = True
 
     @property
     def lost(self) -> bool:

@@ -104,6 +104,7 @@ class AlwaysOnline:
 
 class _Held:
     stolen = False
+    stealable = False
     lost = False
 
     def beat(self) -> None:
@@ -144,6 +145,9 @@ class FileLockTabs:
     def subscribe(self, callback: Callable[[dict[str, Any]], None]) -> Callable[[], None]:
         self._callbacks.append(callback)
         return lambda: self._callbacks.remove(callback)
+
+    async def close(self) -> None:
+        """The kernel has nothing of ours beyond the work it was held for."""
 
 
 @contextlib.contextmanager

@@ -17,10 +17,10 @@ _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 
 class HttpTransport:
-    """``client``: given in tests; certificates are verified unless the given client says
-    otherwise."""
+    """``store``: where files are read from, None where there are none; ``client``: given in tests;
+    certificates are verified unless the given client says otherwise."""
 
-    def __init__(self, store: Store, client: httpx.AsyncClient | None = None):
+    def __init__(self, store: Store | None, client: httpx.AsyncClient | None = None):
         self._store = store
         self._client = client or httpx.AsyncClient(follow_redirects=False)
         self._owns_client = client is None
@@ -29,9 +29,7 @@ class HttpTransport:
         return await self._send(request, request.body)
 
     async def send_part(self, request: Request, attachment_id: str, n: int) -> Response:
-        data = await self._store.part(attachment_id, n)
-        if data is None:
-            raise AttachmentUnreadable
+        data = await self._part(attachment_id, n)
         digest = base64.b64encode(hashlib.sha256(data).digest()).decode()
         request.headers["Content-Digest"] = f"sha-256=:{digest}:"  # RFC 9530
         return await self._send(request, data)
@@ -40,18 +38,21 @@ class HttpTransport:
         # Looked at before anything is sent: a file that cannot be read whole must not leave in
         # part, and only then is it known that no byte of the request left.
         for n in range(1, upload.parts + 1):
-            if await self._store.part(upload.attachment_id, n) is None:
-                raise AttachmentUnreadable
+            await self._part(upload.attachment_id, n)
         upload.request.headers["Content-Length"] = str(upload.length)
         return await self._send(upload.request, self._body(upload))
+
+    async def _part(self, attachment_id: str, n: int) -> bytes:
+        data = None if self._store is None else await self._store.part(attachment_id, n)
+        if data is None:
+            raise AttachmentUnreadable
+        return data
 
     async def _body(self, upload: Upload) -> AsyncIterator[bytes]:
         yield upload.before
         rest = b""
         for n in range(1, upload.parts + 1):
-            data = await self._store.part(upload.attachment_id, n)
-            if data is None:
-                raise AttachmentUnreadable
+            data = await self._part(upload.attachment_id, n)
             if not upload.base64:
                 yield data
                 continue

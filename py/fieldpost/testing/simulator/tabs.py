@@ -25,6 +25,7 @@ class Held:
     place: Place
     lock: DrainLock
     stolen: bool
+    stealable: bool = True
     lost: bool = False
 
     def beat(self) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fieldpost.engine.model import MARKS, Attachment, Capture
 from fieldpost.engine.transitions import State
-from fieldpost.ports import Commit, Manifest, Revision, Store
+from fieldpost.ports import Commit, Line, Manifest, Revision, Store
 
 from .support import (
     NOW,
@@ -51,6 +53,25 @@ async def case_drop(store: Store, reopen: Reopen) -> None:
         store = await reopen()
     (again,) = await add(store, new(1))
     assert again.sequence == 4
+
+
+async def case_drop_leaves_every_line(store: Store, reopen: Reopen) -> None:
+    """A dropped row stands in no line of its entity or parent, and expires no more."""
+    marks = {"entity": "pump"}
+    blocked: dict[str, Any] = {"state": State.BLOCKED, "ready": False, "parents": tuple(ids(9))}
+    for n in (1, 2):
+        await add(store, new(n, expires_at=NOW, marks=marks), new(10 + n, **blocked))
+    (entity,) = await store.marks("entity", ["pump"])
+    await store.commit(Commit(drop=tuple(ids(1, 11))))
+    for _ in range(2):
+        (line,) = await store.lines("entity", [entity], 5)
+        (behind,) = await store.lines("parent", ids(9), 5)
+        expired = await store.expired(NOW, 5)
+        assert [row.id for row in line] == ids(2)
+        assert [row.id for row in behind] == ids(12)
+        assert [row.item.id for row in expired] == ids(2)
+        await store.commit(Commit(expect=(Line("parent", uid(9), tuple(ids(12)), 3),)))
+        store = await reopen()
 
 
 async def case_drop_is_fenced(store: Store, _: Reopen) -> None:

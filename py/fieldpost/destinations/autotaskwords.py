@@ -1,0 +1,73 @@
+"""What Autotask's answers say: sentences without codes, rows, picklists, zones. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import urlsplit
+
+from fieldpost.engine.outcome import Class, Outcome
+from fieldpost.ports import Response
+
+from .answers import ONLINE, retry_after_ms, whole_failure
+from .base import Contact
+
+#: Said of what was refused before anything was made of it, with a 500 as with a 400.
+_REFUSED = re.compile(r"missing required field|picklist|exceeds|maximum length|invalid field", re.I)
+_MISSING = re.compile(r"missing required field:?\s*'?(\w+)", re.I)
+
+
+def failure(response: Response, answer: dict[str, Any] | None) -> tuple[Contact, Outcome]:
+    """What an answer says that is no success; ``fields`` by Autotask's names."""
+    status, said = response.status, _errors(answer)
+    text = " ".join(said)
+    # A 500 says that nothing can have been made only in the words of a validation.
+    refused = status in (400, 404, 422) or (status == 500 and _REFUSED.search(text))
+    if said and refused:
+        fields = dict.fromkeys(_MISSING.findall(text), "is required by the destination")
+        return ONLINE, Outcome(Class.PERMANENT, "REFUSED", text, status, fields=fields)
+    if said and status == 409:
+        return ONLINE, Outcome(Class.UNKNOWN, "CONFLICT", text, status)
+    told = {"detail": text} if said else answer
+    contact, outcome = whole_failure(response, told, coded=not said)
+    if status == 503:  # nothing says that it did not act before it gave up
+        wait = retry_after_ms(response.headers)
+        outcome = Outcome(
+            Class.UNKNOWN, outcome.code, outcome.text, status, retry_after_ms=wait, lane=True
+        )
+    return contact, outcome
+
+
+def rows_of(answer: dict[str, Any] | None) -> list[dict[str, Any]] | None:
+    """The rows of a query's page, None where it has none."""
+    rows = answer.get("items") if answer else None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        return None
+    return rows
+
+
+def trusted(place: str, lookup: str) -> bool:
+    """Whether ``place`` is the vendor's, as ``lookup`` is, where zones are asked for: the secret
+    goes there."""
+    asked, told = urlsplit(lookup), urlsplit(place)
+    if told.scheme != asked.scheme or not told.hostname or not asked.hostname:
+        return False
+    if told.netloc == asked.netloc:
+        return True
+    _, _, domain = asked.hostname.partition(".")
+    named = "." in domain and not domain.rpartition(".")[2].isdecimal()  # no address
+    return named and told.hostname.endswith("." + domain)
+
+
+def open_values(column: dict[str, Any] | None) -> list[Any]:
+    """The values of a picklist that may be chosen, as text and as numbers."""
+    values = column.get("picklistValues") if column and column.get("isPickList") else None
+    if not isinstance(values, list):
+        return []
+    open_ = [str(v.get("value")) for v in values if isinstance(v, dict) and v.get("isActive", True)]
+    return [*open_, *(int(value) for value in open_ if value.isdecimal())]
+
+
+def _errors(answer: dict[str, Any] | None) -> list[str]:
+    said = answer.get("errors") if answer else None
+    return [str(each) for each in said] if isinstance(said, list) else []

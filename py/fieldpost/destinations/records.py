@@ -1,0 +1,123 @@
+"""What the adapters of ticket systems share besides the field map itself: the texts that people
+read over there, and the way back from a system's field names to the payload's. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from fieldpost.engine.errors import InvalidItem
+
+from .base import Discovered
+from .fieldmap import FieldMap, Rule, offers, texts_of
+
+#: All that a ticket and a feedback hold for people, for a system's one long text. A line without
+#: anything in it is left out; the last one always stands, so the text is never empty.
+TICKET_TEXT = """{description}
+
+Severity: {severity}
+Category: {category}
+Reported by: {user.name} {user.email} {user.id}
+Device: {systemInfo.deviceName} {systemInfo.osVersion} {systemInfo.architecture}
+Diagnostics: {skillResults}
+Reference: {@id}"""
+FEEDBACK_TEXT = """{comment}
+
+Rating: {rating} of 5
+From: {userName} {userId}
+About: {skillId}
+Context: {context}
+Reference: {@id}"""
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """One field of a record, as the system describes it. ``to``: its name in the field map;
+    ``label``: what people call it; ``choices``: all values that it takes, None: any; ``length``:
+    the most characters, None: not said."""
+
+    to: str
+    label: str
+    required: bool = False
+    choices: tuple[str, ...] | None = None
+    length: int | None = None
+
+
+def rules_for(fields: FieldMap, kind: str) -> Sequence[Rule]:
+    """Raises `InvalidItem` where the map says nothing of the kind."""
+    rules = fields.get(kind)
+    if not rules:
+        raise InvalidItem(fields={"kind": "has no place in the destination's field map"})
+    return rules
+
+
+def payload_name(rules: Sequence[Rule], theirs: str) -> str:
+    """The payload's field that their field is made of; their own name where none is."""
+    made: dict[str, str] = {}
+    for rule in reversed(rules):  # of several the first counts
+        names = [rule.source] if rule.source else texts_of(rule)
+        if own := [name for name in names if not name.startswith("@")]:
+            path = rule.to.split(".")
+            made |= dict.fromkeys((path[-1], path[0], rule.to), own[0])
+    return made.get(theirs, theirs)
+
+
+def payload_fields(rules: Sequence[Rule], theirs: Mapping[str, str]) -> dict[str, str]:
+    """What a system says of its fields, said of the payload's."""
+    found: dict[str, str] = {}
+    for name, text in theirs.items():
+        ours = payload_name(rules, name)
+        found[ours] = f"{found[ours]} {text}" if ours in found else text
+    return found
+
+
+def discovered(
+    fields: FieldMap,
+    described: Sequence[Described],
+    *,
+    file_bytes: int | None = None,
+    notes: Sequence[str] = (),
+) -> Discovered:
+    """A system's description of its fields, in the payload's names; what the map does not fit is
+    said in the notes."""
+    found = Discovered(file_bytes=file_bytes)
+    said = list(notes)
+    for kind, rules in fields.items():
+        free = {rule.source for rule in rules if rule.choices} - set(offers(rules))
+        required: list[str] = []
+        choices: dict[str, tuple[str, ...]] = {}
+        length: dict[str, int] = {}
+        for one in described:
+            rule = next((rule for rule in rules if rule.to == one.to), None)
+            if rule is None:
+                if one.required:
+                    said.append(
+                        f"{one.label} ({one.to}) must be filled, and no rule for {kind} does."
+                    )
+                continue
+            said += _unfit(kind, rule, one)
+            if not rule.source or rule.source.startswith("@"):
+                continue
+            if one.required and rule.source not in required:
+                required.append(rule.source)
+            if one.choices is not None and rule.choices:
+                ours = tuple(name for name, to in rule.choices.items() if to in one.choices)
+                if rule.source not in free or len(ours) < len(rule.choices):
+                    choices[rule.source] = ours
+            elif one.choices is not None:
+                choices[rule.source] = one.choices
+            elif one.length is not None and (rule.most is None or rule.most > one.length):
+                length[rule.source] = one.length
+        found.required[kind] = tuple(required)
+        found.choices[kind] = choices
+        found.max_length[kind] = length
+    return Discovered(found.required, found.choices, found.max_length, file_bytes, tuple(said))
+
+
+def _unfit(kind: str, rule: Rule, one: Described) -> list[str]:
+    """What the rule may write and the field does not take."""
+    if one.choices is None:
+        return []
+    may = [rule.value, rule.otherwise, *rule.choices.values()]
+    wrong = sorted({str(to) for to in may if to is not None and to not in one.choices})
+    return [f"{one.label} ({one.to}) has no {to!r}, which a rule for {kind} gives." for to in wrong]

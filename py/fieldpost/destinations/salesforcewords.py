@@ -1,0 +1,71 @@
+"""What Salesforce's answers say: the words of `salesforce.Salesforce`. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from fieldpost.ports import Manifest, Response
+
+from .answers import read_json
+from .records import Described
+from .rejections import Refusal, read_list
+
+
+def refusal(response: Response) -> Refusal | None:
+    """In Salesforce's words, a list of errors; None where it is somebody else's answer."""
+    errors = [error for error in read_list(response) or [] if isinstance(error, dict)]
+    if not errors:
+        answer = read_json(response)
+        return Refusal() if answer is not None and response.status < 400 else None
+    fields: dict[str, str] = {}
+    for error in errors:
+        named = error.get("fields")
+        for name in named if isinstance(named, list) else []:
+            fields[str(name)] = str(error.get("message") or "is not taken")
+    code = errors[0].get("errorCode")
+    text = " ".join(str(error.get("message") or "") for error in errors).strip()
+    return Refusal(code if isinstance(code, str) else None, text, fields)
+
+
+def mark(manifest: Manifest) -> str:
+    return f"Reference: {manifest.id}"
+
+
+def holds(row: Any, manifest: Manifest) -> bool:
+    document = row.get("ContentDocument") if isinstance(row, dict) else None
+    version = document.get("LatestPublishedVersion") if isinstance(document, dict) else None
+    return isinstance(version, dict) and manifest.id in str(version.get("Description") or "")
+
+
+def plain(name: str) -> str:
+    """For the header of a part, where only its ending matters: the name itself is in the record."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", name)[-100:] or "file"
+
+
+def key_notes(name: str, row: dict[str, Any] | None) -> list[str]:
+    if row is None:
+        return [f"The field {name} is missing, or this user may not see it: nothing can be sent."]
+    notes = []
+    if row.get("externalId") is not True:
+        notes.append(f"The field {name} is not marked as External ID: nothing can be sent.")
+    if row.get("unique") is not True:
+        notes.append(f"The field {name} is not Unique: two cases of one item could come about.")
+    if int(row.get("length") or 0) < 36:
+        notes.append(f"The field {name} is too short for an id, which has 36 characters.")
+    return notes
+
+
+def described(row: dict[str, Any]) -> Described:
+    """Salesforce fills what is nillable or has a default by itself."""
+    required = row.get("nillable") is False and row.get("defaultedOnCreate") is not True
+    required = required and row.get("type") != "boolean"
+    choices = None
+    values = row.get("picklistValues")
+    if row.get("type") == "picklist" and isinstance(values, list) and values:
+        choices = tuple(
+            str(v.get("value")) for v in values if isinstance(v, dict) and v.get("active", True)
+        )
+    length = row.get("length")
+    most = length if isinstance(length, int) and length > 0 and choices is None else None
+    return Described(str(row.get("name")), str(row.get("label")), required, choices, most)

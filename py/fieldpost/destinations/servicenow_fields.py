@@ -1,0 +1,85 @@
+"""ServiceNow's fields: the map that makes a record, and what an instance says of them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .base import Discovered
+from .fieldmap import FieldMap, Rule, needs, offers
+from .refusals import choices_left, unplaced
+
+_WHO = "Reported by: {user.name} {user.email}"
+_WHERE = "Device: {systemInfo.deviceName} {systemInfo.osVersion} {systemInfo.architecture}"
+#: Impact and urgency from the severity; the instance computes the priority of them.
+DEFAULT_MAP: FieldMap = {
+    "ticket": (
+        Rule("short_description", "summary", most=160, required=True),
+        Rule(
+            "description",
+            text="{description}\n\nCategory: {category}\nSeverity: {severity}\n"
+            f"{_WHO}\n{_WHERE}\nSkills: {{skillResults}}",
+        ),
+        Rule(
+            "impact",
+            "severity",
+            choices={"low": "3", "medium": "2", "high": "2", "critical": "1"},
+        ),
+        Rule(
+            "urgency",
+            "severity",
+            choices={"low": "3", "medium": "2", "high": "1", "critical": "1"},
+        ),
+        Rule(
+            "category",
+            "category",
+            choices={c: c for c in ("inquiry", "software", "hardware", "network", "database")},
+        ),
+        Rule("contact_type", value="self-service"),
+    ),
+    "feedback": (
+        Rule("short_description", text="Feedback {rating}/5: {comment}", most=160, required=True),
+        Rule("description", text="{comment}\n\nRating: {rating}\nFrom: {userName}\nOn: {skillId}"),
+        Rule("impact", value="3"),
+        Rule("urgency", value="3"),
+        Rule("contact_type", value="self-service"),
+    ),
+}
+
+
+def discovered(
+    maps: FieldMap,
+    table: str,
+    columns: Sequence[Mapping[str, Any]],
+    values: Sequence[Mapping[str, Any]],
+) -> Discovered:
+    """``columns``: rows of ``sys_dictionary``; ``values``: of ``sys_choice``. What is of another
+    table than ``table`` and the one that all tasks are in is passed over."""
+    tables = (table, "task")
+    mine = [c for c in columns if c.get("name") in tables and c.get("element")]
+    must = {str(c["element"]) for c in mine if str(c.get("mandatory")) == "true"}
+    longest = {str(c["element"]): int(c["max_length"]) for c in mine if _digits(c)}
+    offered: dict[str, set[str]] = {}
+    for choice in values:
+        if choice.get("name") in tables:
+            offered.setdefault(str(choice.get("element")), set()).add(str(choice.get("value")))
+    required, choices, lengths = {}, {}, {}
+    notes: list[str] = []
+    for kind, rules in maps.items():
+        asked = (r.source for r in rules if r.source and r.to in must)
+        required[kind] = tuple(dict.fromkeys([*needs(rules), *asked]))
+        choices[kind] = {**offers(rules), **choices_left(rules, offered)}
+        simple = [r for r in rules if r.source and not r.choices]
+        lengths[kind] = {r.source: longest[r.to] for r in simple if r.to in longest}
+        notes += unplaced(rules, offered)
+        notes += [
+            f"{name} is mandatory in {table}, and nothing is mapped to it for {kind}."
+            for name in sorted(must - {r.to for r in rules})
+            if name != "number" and not name.startswith("sys_")
+        ]
+    return Discovered(required, choices, lengths, notes=tuple(dict.fromkeys(notes)))
+
+
+def _digits(column: Mapping[str, Any]) -> bool:
+    text = str(column.get("max_length") or "")
+    return text.isascii() and text.isdigit()

@@ -1,0 +1,243 @@
+"""What a host adds to requests so that a destination lets them in: kept here, and nowhere else.
+
+An adapter names a credential (`ports.Request.credential`); the transport adds its headers, renews
+it once after a 401 (a request that was turned away at the door was not carried out, so it may go
+again), and takes every secret out of what comes back, so that none can reach a row or a log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hmac
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+from urllib.parse import urlencode
+
+from fieldpost.engine.errors import ConfigError
+from fieldpost.ports import Request, Response, Transport, Upload
+
+#: What stands in a text in place of a secret.
+HIDDEN = "•••"
+#: Shorter ones would be found in any text.
+_SECRET_CHARS_MIN = 6
+#: A token is renewed this long before it ends.
+_EARLY_MS = 60_000
+
+
+class Credential(Protocol):
+    """One destination's secrets."""
+
+    async def headers(self, request: Request) -> Mapping[str, str]:
+        """To be added to the request. Raises `ports.NoAnswer` when they have to be fetched, and
+        nobody answers."""
+
+    async def renew(self, refused: Mapping[str, str]) -> bool:
+        """The request with these headers was answered with 401: whether there are others now."""
+
+    def secrets(self) -> Sequence[str]:
+        """Texts that must not be repeated."""
+
+
+@dataclass(slots=True)
+class Headers:
+    """The same headers for every request: an API key, or the three of Autotask."""
+
+    named: dict[str, str]
+
+    async def headers(self, request: Request) -> Mapping[str, str]:  # noqa: ARG002
+        return self.named
+
+    async def renew(self, refused: Mapping[str, str]) -> bool:  # noqa: ARG002
+        return False
+
+    def secrets(self) -> Sequence[str]:
+        return list(self.named.values())
+
+
+def bearer(token: str) -> Headers:
+    """RFC 6750 section 2.1."""
+    return Headers({"Authorization": f"Bearer {token}"})
+
+
+def basic(user: str, password: str) -> Headers:
+    """RFC 7617."""
+    pair = base64.b64encode(f"{user}:{password}".encode()).decode()
+    return Headers({"Authorization": f"Basic {pair}"})
+
+
+@dataclass(slots=True)
+class OAuth:
+    """An access token from a token endpoint (RFC 6749 sections 4.4 and 6), fetched when it is
+    needed and again when it ends or is refused; several requests at once cause one fetch.
+
+    ``form``: what is posted to ``token_url`` besides the grant: client id and secret, scope;
+    ``refresh_token``: None for client credentials. A server that gives another refresh token with
+    each answer is followed; ``kept`` is told, so that the next process knows it too.
+    """
+
+    token_url: str
+    form: dict[str, str]
+    transport: Transport
+    refresh_token: str | None = None
+    kept: Any = None  # Callable[[str], Awaitable[None]]
+    _token: str = ""
+    _ends: float = 0.0
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def headers(self, request: Request) -> Mapping[str, str]:  # noqa: ARG002
+        if not self._token or time.monotonic() * 1000 > self._ends - _EARLY_MS:
+            async with self._lock:
+                if not self._token or time.monotonic() * 1000 > self._ends - _EARLY_MS:
+                    await self._fetch()
+        return {"Authorization": f"Bearer {self._token}"} if self._token else {}
+
+    async def renew(self, refused: Mapping[str, str]) -> bool:
+        async with self._lock:
+            if refused.get("Authorization") != f"Bearer {self._token}":
+                return bool(self._token)  # another request has done it meanwhile
+            return await self._fetch()
+
+    def secrets(self) -> Sequence[str]:
+        return [self._token, self.refresh_token or "", self.form.get("client_secret", "")]
+
+    async def _fetch(self) -> bool:
+        grant = {"grant_type": "client_credentials"}
+        if self.refresh_token is not None:
+            grant = {"grant_type": "refresh_token", "refresh_token": self.refresh_token}
+        headers = {
+            "Content-Type": "application/x-www-form-urlencoded",
+            "Accept": "application/json",
+        }
+        body = urlencode({**grant, **self.form}).encode()
+        response = await self.transport.send(Request("POST", self.token_url, headers, body))
+        said = _json(response)
+        token = said.get("access_token")
+        if response.status != 200 or not isinstance(token, str):
+            self._token = ""
+            return False
+        self._token = token
+        lasts = said.get("expires_in", 3600)
+        self._ends = time.monotonic() * 1000 + float(lasts) * 1000
+        another = said.get("refresh_token")
+        if isinstance(another, str) and another != self.refresh_token:
+            self.refresh_token = another
+            if self.kept is not None:
+                await self.kept(another)
+        return True
+
+
+_WEBHOOK_SECRET = "whsec_"  # noqa: S105 - how they all begin
+#: What the specification asks of a secret, in bytes.
+_KEY_BYTES_MIN, _KEY_BYTES_MAX = 24, 64
+
+
+class WebhookSecret:
+    """Signs webhooks (Standard Webhooks, version 1: HMAC-SHA-256), each attempt with its time.
+
+    ``secrets``: ``whsec_`` and base64, as receivers give them out; while one takes the place of
+    another, both, and a request has a signature by each. ``now``: ms since the epoch. Raises
+    `ConfigError`, which does not quote them.
+    """
+
+    def __init__(self, *secrets: str, now: Callable[[], int] | None = None):
+        self._secrets = secrets
+        self._keys = [_webhook_key(secret) for secret in secrets]
+        self._now = now or (lambda: time.time_ns() // 1_000_000)
+        if not self._keys:
+            raise ConfigError(fields={"secret": "is missing"})
+
+    async def headers(self, request: Request) -> Mapping[str, str]:
+        """Raises `ValueError` where the request has no ``webhook-id``, or one with a dot, which
+        could be read as another message."""
+        names = {name.lower(): value for name, value in request.headers.items()}
+        id_ = names.get("webhook-id", "")
+        if not id_ or "." in id_:
+            raise ValueError("a webhook needs an id without dots")
+        at = str(self._now() // 1000)
+        signed = f"{id_}.{at}.".encode() + request.body
+        made = (hmac.digest(key, signed, "sha256") for key in self._keys)
+        signatures = " ".join("v1," + base64.b64encode(each).decode() for each in made)
+        return {"webhook-timestamp": at, "webhook-signature": signatures}
+
+    async def renew(self, refused: Mapping[str, str]) -> bool:  # noqa: ARG002
+        return False
+
+    def secrets(self) -> Sequence[str]:
+        return self._secrets
+
+
+def _webhook_key(secret: str) -> bytes:
+    try:
+        key = base64.b64decode(secret.removeprefix(_WEBHOOK_SECRET), validate=True)
+    except ValueError:
+        key = b""
+    good = secret.startswith(_WEBHOOK_SECRET) and _KEY_BYTES_MIN <= len(key) <= _KEY_BYTES_MAX
+    if not good:
+        bytes_ = f"{_KEY_BYTES_MIN} to {_KEY_BYTES_MAX} bytes"
+        raise ConfigError(
+            fields={"secret": f"must be {_WEBHOOK_SECRET} and the base64 of {bytes_}"}
+        )
+    return key
+
+
+def _json(response: Response) -> dict[str, Any]:
+    try:
+        value = json.loads(response.body)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+class CredentialTransport:
+    """`ports.Transport` around another one, with the credentials of this host by name."""
+
+    def __init__(self, inner: Transport, credentials: Mapping[str, Credential]):
+        self._inner = inner
+        self._credentials = credentials
+
+    async def send(self, request: Request) -> Response:
+        return await self._signed(request, self._inner.send)
+
+    async def send_part(self, request: Request, attachment_id: str, n: int) -> Response:
+        return await self._signed(
+            request, lambda signed: self._inner.send_part(signed, attachment_id, n)
+        )
+
+    async def send_file(self, upload: Upload) -> Response:
+        return await self._signed(
+            upload.request, lambda signed: self._inner.send_file(replace(upload, request=signed))
+        )
+
+    async def _signed(self, request: Request, send: Any) -> Response:
+        credential = self._credentials.get(request.credential) if request.credential else None
+        if credential is None:
+            return await send(request)  # type: ignore[no-any-return]
+        added = await credential.headers(request)
+        response = await send(_with(request, added))
+        if response.status == 401 and await credential.renew(added):
+            added = await credential.headers(request)
+            response = await send(_with(request, added))
+        return _without(response, credential.secrets())
+
+
+def _with(request: Request, added: Mapping[str, str]) -> Request:
+    return replace(request, headers={**request.headers, **added}, credential="")
+
+
+def _without(response: Response, secrets: Sequence[str]) -> Response:
+    """A server that repeats what it was sent (error pages do) must not put a secret into a row."""
+    body = response.body
+    for secret in secrets:
+        for text in {secret, secret.partition(" ")[2]}:
+            if len(text) >= _SECRET_CHARS_MIN:
+                body = body.replace(text.encode(), HIDDEN.encode())
+    return response if body is response.body else replace(response, body=body)
+
+
+def redacted(request: Request, added: Mapping[str, str]) -> dict[str, str]:
+    """The headers as they would be sent, the secret ones by name only."""
+    return {**request.headers, **dict.fromkeys(added, HIDDEN)}

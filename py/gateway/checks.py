@@ -1,0 +1,102 @@
+"""What an administrator asks before anybody relies on a destination: is it there, does it let us
+in, and what exactly would be sent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fieldpost.destinations.adapter import Adapter
+from fieldpost.destinations.base import Contact
+from fieldpost.engine.canonical import canonical
+from fieldpost.engine.errors import InvalidItem
+from fieldpost.engine.kinds import STANDARD, Kinds
+from fieldpost.engine.model import Item
+from fieldpost.hosts.cpython.credentials import HIDDEN, CredentialTransport
+from fieldpost.hosts.cpython.transport_http import HttpTransport
+from fieldpost.ports import NoAnswer, Transport
+
+from .systems import System
+
+#: Ids of an item that is never sent.
+_SAMPLE = "00000000-0000-7000-8000-000000000000"
+_AT = 1_700_000_000_000
+
+
+async def test_connection(adapter: Adapter, transport: Transport) -> Contact:
+    """Ask the destination the question that its lane asks, with our credential. Where it cannot be
+    asked anything, that is said."""
+    request = adapter.probe()
+    if request is None:
+        return Contact("unproven", "It can only be tried with an item: use the dry run.")
+    try:
+        response = await transport.send(request)
+    except NoAnswer as failure:
+        return adapter.no_answer(failure).contact
+    return adapter.read_probe(response, known=False)
+
+
+async def test_all(systems: Sequence[System]) -> dict[str, Contact]:
+    """Each destination's name -> what it said."""
+    credentials = {each.name: each.credential for each in systems if each.credential is not None}
+    http = HttpTransport(None)
+    transport = CredentialTransport(http, credentials)
+    try:
+        return {each.name: await test_connection(each.adapter, transport) for each in systems}
+    finally:
+        await http.close()
+
+
+def dry_run(adapter: Adapter, kind: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """The request that would create this item: ``{"method", "url", "headers", "body"}``, the body
+    as JSON where it is. Nothing is sent, and no secret is in it.
+
+    Raises `InvalidItem` with the payload's fields that are missing or wrong.
+    """
+    Kinds(*STANDARD).check(kind, payload, loosely=True)
+    declared = adapter.declaration.kinds
+    if declared is not None and kind not in declared:
+        raise InvalidItem(fields={"kind": f"is not taken; it takes {', '.join(sorted(declared))}"})
+    item = Item(
+        id=_SAMPLE,
+        kind=kind,
+        operation="create",
+        lane=adapter.lane,
+        send_id=_SAMPLE,
+        created_at=_AT,
+        updated_at=_AT,
+    )
+    request = adapter.request([adapter.intent(item, canonical(payload), [])], [])
+    headers = dict(request.headers)
+    if request.credential:
+        headers[f"(credential {request.credential})"] = HIDDEN
+    for name in headers:
+        if name.lower() == "authorization":
+            headers[name] = HIDDEN
+    try:
+        body: Any = json.loads(request.body)
+    except ValueError:
+        body = request.body.decode(errors="replace")
+    return {"method": request.method, "url": request.url, "headers": headers, "body": body}
+
+
+def sample(kind: str) -> dict[str, Any]:
+    """A payload that shows where each field goes, for the mapping's preview."""
+    return dict(_SAMPLES.get(kind, {}))
+
+
+_SAMPLES: dict[str, dict[str, Any]] = {
+    "ticket": {
+        "summary": "Pump 3 is leaking",
+        "description": "Water under the pump since this morning.",
+        "category": "hardware",
+        "severity": "high",
+        "user": {"name": "Ann Example", "email": "ann@example.org"},
+        "systemInfo": {"osVersion": "Android 15", "deviceName": "Tablet 7"},
+    },
+    "feedback": {"rating": 4, "comment": "Works well.", "userName": "Ann Example"},
+    "log": {"level": "error", "message": "Battery low", "component": "power", "timestamp": _AT},
+    "call": {"line": "1", "number": "+15550100", "time": _AT, "direction": "incoming"},
+    "message": {"line": "1", "number": "+15550100", "time": _AT, "direction": "incoming"},
+}

@@ -1,0 +1,249 @@
+"""A destination behind the gateway, as the intake sees it: what arrives for it is kept in the
+ledger's own commit, and handed to the queue that relays it (`relay.Relay`) afterwards."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fieldpost.destinations.base import Declaration, Discovered
+from fieldpost.engine.kinds import STANDARD, Kinds
+from fieldpost.engine.limits import (
+    ATTACHMENT_BYTES_MAX,
+    ATTACHMENTS_PER_ITEM_MAX,
+    PAYLOAD_BYTES_MAX,
+)
+from fieldpost.runtime.followups import ATTACH, ATTACHMENT
+from fieldpost.security.cipher import Cipher
+
+from .destinations import Entry
+from .devices import DEFAULT_WORKSPACE
+from .ledger import Answer
+from .wire import Operation
+
+#: What belongs to a workspace other than the first one is known to the destination by ids made of
+#: both names, so no workspace can speak of another one's.
+_WORKSPACES = uuid.UUID("6f1c6f2e-8f0e-5b0e-9d53-0c0f5f1d7c10")
+
+#: Where an entry stands: parts of it are to come, it is whole, the queue has it, its end was told.
+WAITS, READY, QUEUED, TOLD = 0, 1, 2, 3
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS relay (
+  entry INTEGER PRIMARY KEY,            -- of the ledger
+  item TEXT NOT NULL UNIQUE,            -- its id in the queue, and at the destination
+  workspace TEXT NOT NULL, operation_id TEXT NOT NULL, send_id TEXT NOT NULL,
+  destination TEXT NOT NULL,
+  stage INTEGER NOT NULL,
+  kid TEXT, body BLOB                   -- sealed; gone once the queue has it
+);
+CREATE INDEX IF NOT EXISTS relay_ready ON relay (entry) WHERE stage = 1;
+CREATE INDEX IF NOT EXISTS relay_operation ON relay (workspace, operation_id);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Relayable:
+    """One entry that is whole and waits for the queue."""
+
+    entry: int
+    item: str
+    destination: str
+    body: dict[str, Any]
+
+
+class Relayed:
+    """``said``: what the destination says of itself, as last heard (`discover`)."""
+
+    schema = SCHEMA
+
+    def __init__(self, name: str, title: str, declaration: Declaration, cipher: Cipher) -> None:
+        self.name = name
+        self.title = title
+        self.declaration = declaration
+        self.said = Discovered()
+        self.state = "unproven"
+        self._cipher = cipher
+        self._kinds = Kinds(*STANDARD)
+
+    def describe(self) -> dict[str, Any]:
+        declared, said = self.declaration, self.said
+        most = min(
+            size
+            for size in (declared.file_bytes, said.file_bytes, ATTACHMENT_BYTES_MAX)
+            if size is not None
+        )
+        kinds = sorted(self._taken())
+        return {
+            "name": self.name,
+            "title": self.title,
+            "kinds": kinds,
+            "guarantee": declared.guarantee,
+            "state": self.state,
+            "limits": {
+                "payload_bytes": PAYLOAD_BYTES_MAX,
+                "attachment_bytes": most if declared.attachments else 0,
+                "attachments": ATTACHMENTS_PER_ITEM_MAX if declared.attachments else 0,
+            },
+            "fields": {kind: self._fields(kind) for kind in kinds},
+        }
+
+    def _taken(self) -> set[str]:
+        if self.declaration.kinds is not None:
+            return set(self.declaration.kinds)
+        return {kind.name for kind in STANDARD}
+
+    def _fields(self, kind: str) -> dict[str, Any]:
+        known = self._kinds.get(kind)
+        said = self.said
+        required = [*(known.required if known else ()), *said.required.get(kind, ())]
+        choices = dict(known.choices if known else {}) | dict(said.choices.get(kind, {}))
+        lengths = dict(known.max_length if known else {})
+        for name, most in said.max_length.get(kind, {}).items():
+            lengths[name] = min(most, lengths.get(name, most))
+        return {
+            "required": list(dict.fromkeys(required)),
+            "choices": {name: list(values) for name, values in choices.items()},
+            "max_length": lengths,
+        }
+
+    def refuse(self, operation: Operation) -> Answer | None:
+        kind, files = operation.kind, bool(operation.attachments)
+        if kind == ATTACHMENT and operation.operation == ATTACH and self.declaration.attachments:
+            return None  # a file that was refused, once more
+        if kind not in self._taken():
+            return _refused("UNKNOWN_KIND", f"{self.title} does not take this.", "kind")
+        if operation.operation != "create":
+            return _refused(
+                "UNSUPPORTED_OPERATION", f"{self.title} only takes new things.", "operation"
+            )
+        if files and not self.declaration.attachments:
+            return _refused("UNSUPPORTED_FILES", f"{self.title} takes no files.", "attachments")
+        return None
+
+    def take(self, tx: sqlite3.Connection, entry: Entry) -> None:
+        operation = entry.operation
+        body = {
+            "device": entry.device,
+            "send_id": operation.send_id,
+            "operation_id": operation.id,
+            "kind": operation.kind,
+            "operation": operation.operation,
+            "captured_at": operation.captured_at,
+            "payload": operation.payload,
+            "attachments": [
+                {"id": file_id(entry.n, at), "size": each.size, "parts": each.parts}
+                for at, each in enumerate(operation.attachments)
+            ],
+        }
+        kid, sealed = self._cipher.seal(
+            _place(entry.n), "relay", "body", json.dumps(body, ensure_ascii=False).encode()
+        )
+        tx.execute(
+            "INSERT INTO relay VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                entry.n,
+                _item_id(tx, entry),
+                entry.workspace,
+                operation.id,
+                operation.send_id,
+                self.name,
+                WAITS,
+                kid,
+                sealed,
+            ),
+        )
+
+    def complete(self, tx: sqlite3.Connection, n: int) -> Answer:
+        tx.execute("UPDATE relay SET stage = ? WHERE entry = ?", (READY, n))
+        return Answer("handed_over")
+
+
+def ready(tx: sqlite3.Connection, cipher: Cipher, limit: int) -> list[Relayable]:
+    """Entries that are whole, the oldest first. Raises `DecryptionError`."""
+    found = tx.execute(
+        "SELECT entry, item, destination, kid, body FROM relay WHERE stage = 1"
+        " ORDER BY entry LIMIT ?",
+        (limit,),
+    ).fetchall()
+    return [
+        Relayable(n, item, name, json.loads(cipher.open(kid, _place(n), "relay", "body", body)))
+        for n, item, name, kid, body in found
+    ]
+
+
+def queued(tx: sqlite3.Connection, entries: Sequence[int]) -> None:
+    """The queue has them durably."""
+    tx.executemany(
+        "UPDATE relay SET stage = max(stage, 2), kid = NULL, body = NULL WHERE entry = ?",
+        [(n,) for n in entries],
+    )
+
+
+def follow(tx: sqlite3.Connection, entry: int, item: str) -> None:
+    """From now on the end of this row of the queue is the end of the entry."""
+    tx.execute("UPDATE relay SET item = item || '/' || entry WHERE item = ?", (item,))
+    tx.execute("UPDATE relay SET item = ? WHERE entry = ?", (item, entry))
+
+
+def before(tx: sqlite3.Connection, entry: int) -> list[str]:
+    """Items of earlier keys of the same operation, the newest first."""
+    found = tx.execute(
+        "SELECT other.item FROM relay AS mine JOIN relay AS other"
+        " ON other.workspace = mine.workspace AND other.operation_id = mine.operation_id"
+        " WHERE mine.entry = ? AND other.entry < mine.entry ORDER BY other.entry DESC",
+        (entry,),
+    )
+    return [item for (item,) in found]
+
+
+def entry_of(tx: sqlite3.Connection, item: str) -> tuple[int, str, str] | None:
+    """(ledger entry, workspace, send_id) of a row of the queue."""
+    found: tuple[int, str, str] | None = tx.execute(
+        "SELECT entry, workspace, send_id FROM relay WHERE item = ?", (item,)
+    ).fetchone()
+    return found
+
+
+def told(tx: sqlite3.Connection, entry: int) -> None:
+    tx.execute("UPDATE relay SET stage = 3 WHERE entry = ?", (entry,))
+
+
+def file_id(entry: int, position: int) -> str:
+    """The id of an attachment in the queue: where it lies here. A device's own ids are not used:
+    one could name another's file."""
+    # UUIDv8 (RFC 9562 section 5.8): 48 bits of ours, version, variant, 62 bits of ours.
+    return str(uuid.UUID(int=(entry << 80) | (0x8 << 76) | (0b10 << 62) | position))
+
+
+def file_place(attachment_id: str) -> tuple[int, int]:
+    """The inverse of `file_id`: (ledger entry, position)."""
+    number = uuid.UUID(attachment_id).int
+    return number >> 80, number & ((1 << 62) - 1)
+
+
+def _item_id(tx: sqlite3.Connection, entry: Entry) -> str:
+    """The device's own id, so that the same name leads to it everywhere; a later key of the same
+    operation has an id of its own, since of the earlier one something may be there."""
+    operation_id, workspace = entry.operation.id, entry.workspace
+    earlier = tx.execute(
+        "SELECT 1 FROM relay WHERE workspace = ? AND operation_id = ?", (workspace, operation_id)
+    ).fetchone()
+    if earlier is not None:
+        return str(uuid.uuid5(_WORKSPACES, f"{workspace}/{operation_id}/{entry.n}"))
+    if workspace != DEFAULT_WORKSPACE:
+        return str(uuid.uuid5(_WORKSPACES, f"{workspace}/{operation_id}"))
+    return operation_id
+
+
+def _place(entry: int) -> str:
+    """The id that an entry's body is sealed under."""
+    return f"relay/{entry}"
+
+
+def _refused(code: str, detail: str, field: str) -> Answer:
+    return Answer("rejected", code=code, detail=detail, fields={field: detail})

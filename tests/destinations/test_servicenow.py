@@ -1,0 +1,467 @@
+"""ServiceNow: records, lookups and files, and every answer that is none of success."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.destinations.deliveries import HOUR, TICKET, Site
+
+from fieldpost.destinations.base import Contact
+from fieldpost.destinations.fieldmap import read_map
+from fieldpost.destinations.servicenow import ServiceNow
+from fieldpost.destinations.servicenow_fields import DEFAULT_MAP
+from fieldpost.engine.canonical import canonical
+from fieldpost.engine.errors import InvalidItem
+from fieldpost.engine.model import Attachment, Item
+from fieldpost.engine.outcome import Class
+from fieldpost.engine.transitions import State
+from fieldpost.ports import Response
+from fieldpost.testing.fakes import FakeClock
+from fieldpost.testing.vendors.base import (
+    Record,
+    answer,
+    cut_before,
+    lose_answer,
+    says,
+    says_after,
+)
+from fieldpost.testing.vendors.servicenow import FakeServiceNow, bench
+
+OP = "01890a5d-ac96-774b-bcce-b302099a8057"
+NOW = 1_750_000_000_000
+ITEM = Item(OP, "ticket", "create", "servicenow", OP, NOW, NOW)
+
+
+@pytest.fixture
+def site() -> Site:
+    return Site(*bench(FakeClock()))
+
+
+def fake(site: Site) -> FakeServiceNow:
+    assert isinstance(site.vendor, FakeServiceNow)
+    return site.vendor
+
+
+def error(status: int, message: str, detail: str = "", **headers: str) -> Response:
+    body = {"error": {"message": message, "detail": detail}, "status": "failure"}
+    return answer(body, status, **headers)
+
+
+# --- what is sent --------------------------------------------------------------------------------
+
+
+def test_an_intent_is_the_record_and_the_same_bytes_each_time() -> None:
+    adapter = ServiceNow(instance="acme")
+    intent = adapter.intent(ITEM, canonical(TICKET), [])
+    assert intent == adapter.intent(ITEM, canonical(TICKET), [])
+    record = json.loads(intent)["record"]
+    assert record == {
+        "short_description": "Pump 3 is leaking",
+        "description": "Since this morning.\nAt the *second* seal.\n\nCategory: hardware\n"
+        "Severity: high\nReported by: Ada Byron ada@example.org",
+        "impact": "2",
+        "urgency": "1",
+        "category": "hardware",
+        "contact_type": "self-service",
+        "correlation_id": OP,
+        "correlation_display": "fieldpost",
+    }
+    request = adapter.request([intent], [])
+    assert request.url.startswith("https://acme.service-now.com/api/now/table/incident?")
+    assert request.headers["Accept"] == request.headers["Content-Type"] == "application/json"
+    assert json.loads(request.body) == record
+
+
+@pytest.mark.parametrize(
+    ("severity", "impact", "urgency"),
+    [("low", "3", "3"), ("medium", "2", "2"), ("high", "2", "1"), ("critical", "1", "1")],
+)
+def test_severities(severity: str, impact: str, urgency: str) -> None:
+    body = canonical({"summary": "x", "severity": severity})
+    record = json.loads(ServiceNow(instance="a").intent(ITEM, body, []))["record"]
+    assert (record["impact"], record["urgency"]) == (impact, urgency)
+
+
+def test_an_administrators_map_and_what_it_misses() -> None:
+    rules = {"ticket": [{"to": "caller_id", "from": "user.id", "required": True}]}
+    adapter = ServiceNow(
+        instance="a", fields=read_map(rules, DEFAULT_MAP), display_values=True, table="u_field"
+    )
+    intent = adapter.intent(ITEM, canonical(TICKET), [])
+    assert json.loads(intent)["record"]["caller_id"] == "u7"
+    url = adapter.request([intent], []).url
+    assert "sysparm_input_display_value=true" in url
+    assert "/table/u_field?" in url
+    with pytest.raises(InvalidItem) as wrong:
+        adapter.intent(ITEM, canonical({"summary": "x"}), [])
+    assert list(wrong.value.fields) == ["user.id"]
+    with pytest.raises(InvalidItem):
+        adapter.intent(ITEM.changed(operation="delete"), canonical(TICKET), [])
+
+
+def test_no_secret_is_in_what_the_adapter_makes() -> None:
+    adapter = ServiceNow(instance="a", credential="snow")
+    request = adapter.request([adapter.intent(ITEM, canonical(TICKET), [])], [])
+    assert request.credential == "snow"
+    assert "Authorization" not in request.headers
+
+
+# --- what is read --------------------------------------------------------------------------------
+
+HTML = Response(200, {"content-type": "text/html"}, b"<html>Instance hibernating")
+ANSWERS = [
+    (error(400, "Bad Request"), Class.PERMANENT, "online", False),
+    (error(404, "No Record found"), Class.PERMANENT, "online", False),
+    (error(415, "Unsupported"), Class.PERMANENT, "online", False),
+    (error(413, "Too large"), Class.TOO_LARGE, "online", False),
+    (error(401, "User Not Authenticated"), Class.AUTH, "signed_out", True),
+    (error(403, "Operation Failed", "ACL Exception"), Class.PERMISSION, "online", False),
+    (
+        error(403, "Operation Failed", "Data Policy Exception: mandatory: caller_id"),
+        Class.PERMANENT,
+        "online",
+        False,
+    ),
+    (error(403, "Operation Failed", "Unique Key violation"), Class.UNKNOWN, "online", False),
+    (error(500, "Internal"), Class.UNKNOWN, "unreachable", False),
+    (error(503, "Maintenance", retry_after="60"), Class.UNKNOWN, "unreachable", True),
+    (Response(502, {"content-type": "text/html"}, b"<html>"), Class.UNKNOWN, "unreachable", True),
+    (Response(403, {"content-type": "text/html"}, b"<html>"), Class.UNKNOWN, "unreachable", True),
+    (Response(413, {"content-type": "text/html"}, b"<html>"), Class.TOO_LARGE, "online", False),
+    (Response(302, {"location": "/login"}, b""), Class.UNKNOWN, "sign_in_page", True),
+    (HTML, Class.UNKNOWN, "sign_in_page", True),
+    (answer({"hello": "there"}, 201), Class.UNKNOWN, "sign_in_page", True),
+    (
+        answer({"result": {"sys_id": "0" * 32, "correlation_id": "another"}}, 201),
+        Class.UNKNOWN,
+        "online",
+        False,
+    ),
+]
+
+
+@pytest.mark.parametrize(("response", "cls", "contact", "lane"), ANSWERS)
+def test_every_other_answer(response: Response, cls: Class, contact: str, lane: bool) -> None:
+    reading = ServiceNow(instance="a").read([ITEM], response)
+    (outcome,) = reading.outcomes
+    assert (outcome.cls, reading.contact.state, outcome.lane) == (cls, contact, lane)
+
+
+@pytest.mark.parametrize(
+    ("headers", "wait"),
+    [
+        ({"retry_after": "90"}, 90_000),
+        (
+            {
+                "retry_after": "Mon, 23 Nov 2026 10:05:00 GMT",
+                "date": "Mon, 23 Nov 2026 10:00:00 GMT",
+            },
+            300_000,
+        ),
+        ({"x_ratelimit_reset": "1795428120", "date": "Mon, 23 Nov 2026 10:00:00 GMT"}, 120_000),
+        ({}, None),
+    ],
+)
+def test_a_limit_in_each_of_its_forms(headers: dict[str, str], wait: int | None) -> None:
+    response = error(429, "Rate limit exceeded", "of 10 requests per hour", **headers)
+    reading = ServiceNow(instance="a").read([ITEM], response)
+    assert reading.outcomes[0].cls is Class.RATE_LIMITED
+    assert reading.outcomes[0].retry_after_ms == wait
+    assert reading.contact == Contact("limited", reading.contact.text, wait or 30_000)
+    assert "10 requests" in reading.contact.text
+
+
+def row(op: str, n: int = 1, **more: str) -> dict[str, Any]:
+    made = f"2026-01-0{n} 00:00:00"
+    return {
+        "sys_id": f"{n}" * 32,
+        "number": f"INC{n:07}",
+        "correlation_id": op,
+        "sys_created_on": made,
+        **more,
+    }
+
+
+def test_rows_that_do_not_carry_the_id_prove_nothing() -> None:
+    adapter = ServiceNow(instance="a")
+    unrelated = answer({"result": [row("x"), row("y", 2)]})
+    assert adapter.read_find(ITEM, unrelated).absent is False
+    assert adapter.read_find(ITEM, unrelated).outcome is None
+    assert adapter.read_find(ITEM, answer({"result": []})).absent
+    for strange in (HTML, answer({"result": {}}), error(404, "No Record found"), error(400, "x")):
+        finding = adapter.read_find(ITEM, strange)
+        assert (finding.absent, finding.outcome) == (False, None)
+
+
+def test_of_several_the_oldest_is_adopted_and_all_are_named() -> None:
+    found = answer({"result": [row(OP, 3), row("x", 2), row(OP, 1)]})
+    outcome = ServiceNow(instance="a").read_find(ITEM, found).outcome
+    assert outcome is not None
+    assert (outcome.cls, outcome.remote_id) == (Class.DUPLICATE, "INC0000001")
+    assert "2 times: INC0000001, INC0000003" in outcome.text
+    with_file = ITEM.changed(attachments=(Attachment("f", 3, 1),))
+    again = ServiceNow(instance="a").read_find(with_file, found).outcome
+    assert again is not None
+    assert again.cls is Class.ACCEPTED
+
+
+# --- whole deliveries ----------------------------------------------------------------------------
+
+
+async def test_a_ticket_and_its_files_byte_for_byte(site: Site) -> None:
+    photo = random.Random(1).randbytes(1_300_000)
+    files = [
+        await site.file(photo, "Pumpe & Dichtung №3.jpg"),
+        await site.file(b"a,b\n", "log.csv", "text/csv"),
+    ]
+    item = await site.add(attachments=files)
+    await site.settle()
+    assert await site.state(item) is State.COMPLETED
+    (record,) = fake(site).records
+    assert record.op == item
+    assert record.files == [
+        ("Pumpe & Dichtung №3.jpg", "image/jpeg", photo),
+        ("log.csv", "text/csv", b"a,b\n"),
+    ]
+    detail = await site.detail(item)
+    assert detail["remote_id"] == "INC0000001"
+    assert detail["remote_url"].endswith(f"/incident.do?sys_id={record.id}")
+
+
+async def test_feedback_is_a_record_too(site: Site) -> None:
+    await site.add({"rating": 4, "comment": "Works in the tunnel"}, kind="feedback")
+    await site.settle()
+    (record,) = fake(site).records
+    assert record.fields["short_description"] == "Feedback 4/5: Works in the tunnel"
+
+
+@pytest.mark.parametrize("fault", [lose_answer, cut_before, says_after(502), says(502)])
+async def test_without_an_answer_it_is_looked_up_and_there_once(site: Site, fault: Any) -> None:
+    fake(site).faults = [fault]
+    item = await site.add()
+    await site.turn()
+    assert await site.state(item) is State.UNKNOWN
+    asked = len(fake(site).requests)
+    site.clock.advance(30_000)
+    await site.turn()  # an instance may still be at it
+    assert not [r for r in fake(site).requests[asked:] if "correlation_id%3D" in r.url]
+    await site.settle()
+    assert await site.state(item) is State.COMPLETED
+    assert len(fake(site).with_op(item)) == 1
+
+
+async def test_long_after_it_is_still_looked_up_first(site: Site) -> None:
+    fake(site).faults = [lose_answer]
+    item = await site.add()
+    await site.turn()
+    site.clock.advance(100 * HOUR)
+    await site.settle()
+    assert len(fake(site).with_op(item)) == len(site.sent("POST", "/table/")) == 1
+    assert (await site.last(item))["outcome"] == "duplicate"
+
+
+@pytest.mark.parametrize("fault", [lose_answer, cut_before, says_after(500), says(500)])
+async def test_a_file_without_an_answer_is_there_once(site: Site, fault: Any) -> None:
+    item = await site.add(attachments=[await site.file(b"photo")])
+    fake(site).faults = [lambda _v, _r, go: go(), fault]
+    await site.settle()
+    assert await site.state(item) is State.COMPLETED
+    (record,) = fake(site).records
+    assert [data for _, _, data in record.files] == [b"photo"]
+
+
+async def test_two_files_of_one_name_and_size_are_told_apart(site: Site) -> None:
+    item = await site.add(attachments=[await site.file(b"one!"), await site.file(b"two!")])
+    fake(site).faults = [lambda _v, _r, go: go(), lambda _v, _r, go: go(), lose_answer]
+    await site.settle()
+    assert await site.state(item) is State.COMPLETED
+    (record,) = fake(site).records
+    assert [data for _, _, data in record.files] == [b"one!", b"two!"]
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "code", "text"),
+    [
+        ("big.bin", 2_000, "too_large", "1000 bytes"),
+        ("tool.exe", 10, "permanent", "not allowed"),
+    ],
+)
+async def test_a_file_that_is_refused_is_a_dead_letter_and_the_ticket_goes(
+    site: Site, name: str, size: int, code: str, text: str
+) -> None:
+    fake(site).max_file = 1_000
+    files = [await site.file(b"x" * size, name), await site.file(b"fine")]
+    item = await site.add(attachments=files)
+    await site.settle()
+    assert await site.state(item) is State.COMPLETED
+    (letter,) = await site.kind("attachment")
+    assert (letter["state"], letter["error_code"]) == ("failed", code)
+    assert text in (await site.last(letter["id"]))["text"]
+    assert [data for _, _, data in fake(site).records[0].files] == [b"fine"]
+    fake(site).max_file, fake(site).refused_types = 10_000, (".none",)
+    await site.queue.retry(letter["id"])
+    await site.settle()
+    assert len(fake(site).records[0].files) == 2
+
+
+async def test_a_file_beyond_what_was_declared_is_not_sent(site: Site) -> None:
+    site.adapter.declaration = replace(site.adapter.declaration, file_bytes=3)
+    item = await site.add(attachments=[await site.file(b"four")])
+    await site.settle()
+    assert await site.state(item) is State.COMPLETED
+    assert site.sent("POST", "/attachment/") == []
+    assert len(await site.kind("attachment")) == 1
+
+
+async def test_a_record_that_is_gone_takes_no_file(site: Site) -> None:
+    item = await site.add(attachments=[await site.file(b"photo")])
+
+    def closed(vendor: Any, _request: Any, go: Any) -> Response:
+        response = go()
+        vendor.records[0].open = False
+        return response
+
+    fake(site).faults = [closed]
+    await site.settle()
+    assert await site.state(item) is State.COMPLETED
+    (letter,) = await site.kind("attachment")
+    assert letter["error_code"] == "QUEUE_NO_REMOTE_ID"
+
+
+async def test_an_account_that_is_not_taken_waits_and_burns_nothing(site: Site) -> None:
+    good = dict(site.wire.credentials)
+    site.wire.credentials = {}
+    item = await site.add()
+    await site.settle(hours=0.5)
+    assert await site.state(item) is State.PENDING
+    assert (await site.queue.get(item)).attempts == 0
+    site.wire.credentials = good
+    await site.settle()
+    assert await site.state(item) is State.COMPLETED
+
+
+async def test_what_a_data_policy_wants_is_said(site: Site) -> None:
+    fake(site).mandatory = {"caller_id"}
+    item = await site.add()
+    await site.settle()
+    assert await site.state(item) is State.FAILED
+    assert "mandatory: caller_id" in (await site.last(item))["text"]
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"retry_after": "120"},
+        {
+            "retry_after": "Mon, 23 Nov 2026 10:02:00 GMT",
+            "date": "Mon, 23 Nov 2026 10:00:00 GMT",
+        },
+    ],
+)
+async def test_asked_to_wait_it_waits(site: Site, status: int, headers: dict[str, str]) -> None:
+    body = b'{"error":{"message":"Not now","detail":""},"status":"failure"}'
+    fake(site).faults = [says(status, body, content_type="application/json", **headers)]
+    item = await site.add()
+    await site.turn()
+    site.clock.advance(60_000)
+    await site.turn()
+    assert len(site.sent("POST", "/table/")) == 1
+    await site.settle()
+    assert await site.state(item) is State.COMPLETED
+    assert len(fake(site).with_op(item)) == 1
+
+
+# --- the traps of the lookup ---------------------------------------------------------------------
+
+
+async def test_unrelated_rows_are_never_taken_for_an_absence(site: Site) -> None:
+    fake(site).records = [Record("a" * 32, "INC1", "", {"sys_id": "a" * 32}, 0)]
+    fake(site).records[0].fields["correlation_id"] = ""
+    fake(site).faults = [lose_answer]
+    item = await site.add()
+    await site.turn()
+    fake(site).columns.discard("correlation_id")  # the query's condition is ignored from now on
+    for record in fake(site).records:
+        record.fields["correlation_id"] = ""
+    await site.settle(hours=3)
+    assert await site.state(item) is State.UNKNOWN
+    assert len(site.sent("POST", "/table/")) == 1
+
+
+@pytest.mark.parametrize("strict", [True, False])
+async def test_a_table_without_the_column_gets_nothing(site: Site, strict: bool) -> None:
+    fake(site).strict_queries = strict
+    fake(site).records = [Record("a" * 32, "INC1", "", {"sys_id": "a" * 32}, 0)]
+    fake(site).columns.discard("correlation_id")
+    item = await site.add()
+    await site.settle(hours=1)
+    assert await site.state(item) is State.PENDING
+    assert site.sent("POST", "/table/") == []
+    assert not site.adapter.located
+    lane = (await site.queue.status())["lanes"]["servicenow"]
+    assert "correlation_id" in json.dumps(lane)
+
+
+async def test_a_column_that_may_not_be_written_is_said_and_makes_no_doubles(site: Site) -> None:
+    fake(site).unwritable = {"correlation_id"}
+    item = await site.add()
+    await site.settle()
+    assert await site.state(item) is State.COMPLETED
+    assert "grant write access" in (await site.last(item))["text"]
+    assert len(fake(site).records) == 1
+    await site.add(attachments=[await site.file(b"photo")])  # its record is known by its number
+    await site.settle()
+    assert [r.files for r in fake(site).records] == [[], [("pump.jpg", "image/jpeg", b"photo")]]
+
+
+async def test_doubles_are_named_in_the_timeline(site: Site) -> None:
+    fake(site).faults = [lose_answer]
+    item = await site.add()
+    await site.turn()
+    first = fake(site).records[0]
+    twin = Record("b" * 32, "INC0000009", item, {**first.fields, "number": "INC0000009"}, 0)
+    twin.fields |= {"sys_id": "b" * 32, "sys_created_on": "2020-01-01 00:00:00"}
+    fake(site).records.append(twin)
+    await site.settle()
+    assert (await site.detail(item))["remote_id"] == "INC0000009"
+    assert "2 times" in (await site.last(item))["text"]
+
+
+# --- what it says of itself ----------------------------------------------------------------------
+
+
+def talk(site: Site) -> Any:
+    """The end of `discover`, spoken with the fake."""
+    script = site.adapter.discover()
+    headers = site.wire.credentials["servicenow"]
+    try:
+        request = next(script)
+        while True:
+            assert not hasattr(request, "request")
+            signed = replace(request, headers={**request.headers, **headers})
+            request = script.send(site.vendor.answer(signed))
+    except StopIteration as end:
+        return end.value
+
+
+def test_discovered(site: Site) -> None:
+    vendor = fake(site)
+    vendor.dictionary.append(
+        {"name": "task", "element": "assignment_group", "mandatory": "true", "max_length": "32"}
+    )
+    vendor.choices = [c for c in vendor.choices if c != vendor.choices[0]]  # no impact 1
+    found = talk(site)
+    assert found.required["ticket"] == ("summary",)
+    assert found.max_length["ticket"] == {"summary": 160}
+    assert any("assignment_group is mandatory" in note for note in found.notes)
+    assert any("impact does not offer 1" in note for note in found.notes)
+
+
+def test_discovering_without_the_right_to_says_nothing(site: Site) -> None:
+    site.wire.credentials["servicenow"] = {}
+    assert talk(site) is None
