@@ -154,9 +154,8 @@ class Autotask(Adapter):
                 ONLINE,
                 Outcome(there.cls, None, text, 200, there.remote_id, there.remote_url),
             )
-        whole = not (answer or {}).get("pageDetails", {}).get("nextPageUrl")
-        told = all("externalID" in row for row in rows)
-        return Finding(ONLINE, absent=whole and told)
+        # Rows that nobody asked for show that the question was not understood, and nothing else.
+        return Finding(ONLINE, absent=not rows)
 
     def _there(self, item: Item, number: int) -> Outcome:
         cls = Class.ACCEPTED if item.attachments else Class.DELIVERED
