@@ -122,6 +122,8 @@ class Api:
 
     async def destinations(self, request: Request) -> Response:
         self._identify(request, device_needed=False)
+        if self._gateway.relay is not None:
+            await self._gateway.relay.note_states()
         described = [each.describe() for each in self._gateway.destinations.values()]
         return _json(version=__version__, destinations=described)
 

@@ -41,12 +41,14 @@ from fieldpost.security.cipher import Cipher
 from fieldpost.stores.sqlite import SqliteStore
 
 from . import relayed
+from .checks import test_connection
 from .database import Database
 from .intake import Intake
 from .ledger import Answer, Ledger
 from .parts import Parts
 from .relayed import Relayable, Relayed, file_place
 from .systems import System
+from .tokens import follow_tokens
 
 _log = logging.getLogger("gateway.relay")
 
@@ -161,6 +163,7 @@ class Relay:
             config=config,
         )
         self.queue.tell_ends()
+        await follow_tokens(self.queue, store, self._ports.cipher, self._credentials)
         await self.queue.start()
         await self.queue.configure(share_by_owner=True)  # no device holds up another one
         self._unsubscribe = self.queue.subscribe(lambda _message: self._ended.set())
@@ -171,6 +174,13 @@ class Relay:
             asyncio.create_task(self._moves(self._ended, self._tell)),
             asyncio.create_task(self._discover()),
         ]
+
+    async def note_states(self) -> None:
+        """How each destination is now, for the catalogue."""
+        if self.queue is not None:
+            lanes = (await self.queue.status())["lanes"]
+            for name, known in self._known.items():
+                known.state = lanes[name]["connection"]
 
     async def stop(self) -> None:
         """Finish what runs. Idempotent."""
@@ -201,8 +211,12 @@ class Relay:
 
     async def _discover(self) -> None:
         """Ask each destination what it requires and offers, now and then: an administrator there
-        may change it any time."""
+        may change it any time. At the start each is asked whether it lets us in."""
         assert self.transport is not None
+        for system in self.systems.values():
+            contact = await test_connection(system.adapter, self.transport)
+            if contact.state not in ("online", "unproven"):
+                _log.warning("%s: %s. %s", system.name, contact.state, contact.text)
         while True:
             for system in self.systems.values():
                 said, _ = await converse(system.adapter.discover(), of_transport(self.transport))
@@ -301,7 +315,7 @@ class Relay:
             ids = sorted({note.partition(":")[0] for note in notes})
             for row in await self._rows(ids, ("head", "history")):
                 await self._end(row)
-            await self.queue.forget_ends(notes)
+            await self.queue.keep_notes({(ENDED, note): None for note in notes})
         return False
 
     async def _end(self, row: Stored) -> None:

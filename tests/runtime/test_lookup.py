@@ -199,3 +199,18 @@ async def test_a_destination_that_refused_it_says_so_when_asked() -> None:
     world.clock.advance(2 * HOUR)
     await world.queue.sync()
     assert await world.state(item_id) is State.FAILED
+
+
+async def test_files_of_an_item_that_a_person_has_seen_are_dead_letters() -> None:
+    """Nobody knows what it is called over there, so they cannot follow; they do not vanish."""
+    world = Windowed(lookup=None)
+    file = await world.attach()
+    item_id = await world.lost(lose_answer, attachments=[file])
+    world.clock.advance(2 * HOUR)
+    await world.queue.sync()
+    await world.queue.arrived(item_id, "I looked")
+    assert await world.state(item_id) is State.COMPLETED
+    left = await world.queue.get(str(file["id"]))
+    assert (left.state, left.error_code) == (State.FAILED, "QUEUE_NO_REMOTE_ID")
+    detail = await world.queue.detail(left.id)
+    assert "no file can follow" in detail["history"][-1]["text"]

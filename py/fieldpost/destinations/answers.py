@@ -29,7 +29,7 @@ def read_json(response: Response) -> dict[str, Any] | None:
         return None
     try:
         value = json.loads(response.body)
-    except ValueError:
+    except (ValueError, RecursionError):  # not JSON, or lists in lists without end
         return None
     return value if isinstance(value, dict) else None
 
@@ -110,7 +110,7 @@ def whole_failure(
             Contact("limited", text, wait if wait is not None else 30_000),
             Outcome(Class.RATE_LIMITED, code, text, status, retry_after_ms=wait, lane=True),
         )
-    if status >= 500:
+    if status >= 500 or status == 408:  # 408: it waited for the rest of a request, or says so
         return _server_error(status, code, text, wait)
     if not spoken:  # a proxy's 403 or 404 page: nothing is known of the item
         text = f"The server answered {status} without a reason."
@@ -118,6 +118,9 @@ def whole_failure(
             Contact("unreachable", text),
             Outcome(Class.UNKNOWN, "QUEUE_SYNC_FAILED", text, status, lane=True),
         )
+    if status < 400:  # a success that the adapter did not find proved: it may have been meant
+        text = text or f"The server answered {status}, which proves nothing of this item."
+        return ONLINE, Outcome(Class.UNKNOWN, "QUEUE_SYNC_FAILED", text, status)
     if status in (404, 409):  # the operation is not (any more) as this device thinks: start over
         return ONLINE, Outcome(Class.TRANSIENT, code, text, status)
     cls = {403: Class.PERMISSION, 413: Class.TOO_LARGE}.get(status, Class.PERMANENT)
@@ -128,9 +131,9 @@ def _server_error(
     status: int, code: str | None, text: str, wait: int | None
 ) -> tuple[Contact, Outcome]:
     text = text or f"The server had an error ({status})."
-    # 502, 503 and 504 come from what stands before the server: they say nothing of the item. A 500
-    # may be the item's own doing, so it burns a try, or one poisonous item would block a lane.
-    lane = status in (502, 503, 504)
+    # 502, 503, 504 and 408 come from what stands before the server: they say nothing of the item. A
+    # 500 may be the item's own doing, so it burns a try, or one poisonous item would block a lane.
+    lane = status in (408, 502, 503, 504)
     return (
         Contact("unreachable", text, wait),
         Outcome(

@@ -24,6 +24,7 @@ from fieldpost.engine.kinds import Kinds, lookup
 from fieldpost.engine.limits import PAYLOAD_BYTES_MAX, PRIORITY_MAX, PRIORITY_MIN
 from fieldpost.engine.machine import Edited, Happening, Person, Prioritised, step
 from fieldpost.engine.model import Capture, Item, Stored
+from fieldpost.engine.outcome import Class, Outcome, RefusedFile
 from fieldpost.engine.record import Head, history_with
 from fieldpost.engine.transitions import Event, State
 from fieldpost.ports import Clock, Entropy, Put, Refused, Store
@@ -31,6 +32,7 @@ from fieldpost.ports import Clock, Entropy, Put, Refused, Store
 from .adopt import QUARANTINE, Intake
 from .committer import Change, Committer, Write
 from .failover import redirected
+from .followups import NO_REMOTE, refused_files
 from .views import VIEWS
 
 #: Rows read and committed together by an act on many.
@@ -38,6 +40,10 @@ _PAGE = 200
 #: Dead letters looked at to count those that an outage made; beyond it the count says "or more".
 COUNTED_MAX = 1_000
 _PARTS = ("head", "body", "history")
+
+
+def _none(_row: Stored) -> list[Write]:
+    return []
 
 
 @dataclass(slots=True)
@@ -80,7 +86,8 @@ class Acts:
     async def act(self, item_id: str, event: Event, reason: str = "") -> Item:
         """Raises `ItemNotFound`, `IllegalTransition`, `StaleRevision`, `DatabaseError`, and, where
         something not understood is tried again, `InvalidItem`."""
-        return await self._one(item_id, event, lambda row: self._moved(row, event, reason))
+        besides = self._files_left if event is Event.DELIVER else _none
+        return await self._one(item_id, event, lambda row: self._moved(row, event, reason), besides)
 
     async def edit(
         self,
@@ -101,13 +108,20 @@ class Acts:
             item_id, Event.EDIT, lambda row: self._edited(row, payload, title, priority)
         )
 
-    async def _one(self, item_id: str, event: Event, change: Callable[[Stored], Write]) -> Item:
+    async def _one(
+        self,
+        item_id: str,
+        event: Event,
+        change: Callable[[Stored], Write],
+        besides: Callable[[Stored], list[Write]] = _none,
+    ) -> Item:
         found = await self._store.get([item_id], _PARTS)
         if not found:
             raise ItemNotFound
         try:
             # The journal is not sealed: it says what was done, the sealed history says why.
-            (written,) = await self._committer.commit(Change([change(found[0])], note=str(event)))
+            writes = [change(found[0]), *besides(found[0])]
+            written, *_ = await self._committer.commit(Change(writes, note=str(event)))
         except Refused as refusal:
             raise StaleRevision from refusal
         return written
@@ -218,6 +232,14 @@ class Acts:
         if event is Event.REVIVE and row.item.kind == QUARANTINE:
             return self._read_again(row, reason)
         return self._put(row, Person(event), str(event), reason)
+
+    def _files_left(self, row: Stored) -> list[Write]:
+        """Of an item that a person has seen over there: nobody knows what it is called, so no file
+        can follow it. Each is a dead letter of its own, or it would be gone without a word."""
+        why = RefusedFile("QUEUE_NO_REMOTE_ID", NO_REMOTE)
+        refused = {a.id: why for a in row.item.attachments if not a.done}
+        outcome, head = Outcome(Class.DELIVERED, refused=refused), row.parts.get("head")
+        return refused_files(row.item, head, outcome, self._clock.now())
 
     def _put(
         self,

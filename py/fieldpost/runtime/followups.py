@@ -17,6 +17,8 @@ from .committer import Write
 #: Kinds (and operations) of these rows. They are nobody's work of their own.
 ATTACHMENT, ATTACH = "attachment", "attach"
 SWEEP = "sweep"
+#: Why a file cannot follow an item of which only a person knows that it arrived.
+NO_REMOTE = "It is not known what the destination calls the item, so no file can follow it."
 #: The intent of a sweep: what it asks follows from the row that it looks after.
 SWEEP_INTENT = b"sweep"
 #: Behind all that people wait for.

@@ -27,7 +27,7 @@ from .adopt import Intake
 from .attaching import keep
 from .byhand import ByHand
 from .catalogue import CATALOGUE, refresh
-from .committer import ENDED, Change, Committer
+from .committer import Change, Committer
 from .controls import Controls
 from .device import TOKEN
 from .driver import Driver, Host
@@ -289,10 +289,10 @@ class Queue(ByHand, Controls, Upkeep):
         """From now on each row that ends leaves a note (`committer.ENDED`) in the same commit."""
         self._committer.tells_ends = True
 
-    async def forget_ends(self, notes: Sequence[str]) -> None:
-        """Others have been told of these notes, named as they are in the table."""
-        side: dict[tuple[str, str], str | None] = {(ENDED, note): None for note in notes}
-        await self._committer.commit(Change(side=side))
+    async def keep_notes(self, notes: dict[tuple[str, str], str | None]) -> None:
+        """Write side records, (table, key) -> JSON text, sealed and durable; None removes one.
+        (Notes of ends are removed when others have been told.)"""
+        await self._committer.commit(Change(side=notes))
 
     # --- helpers ---------------------------------------------------------------------------------
 
