@@ -154,9 +154,7 @@ class Autotask(Adapter):
                 ONLINE,
                 Outcome(there.cls, None, text, 200, there.remote_id, there.remote_url),
             )
-        whole = not (answer or {}).get("pageDetails", {}).get("nextPageUrl")
-        told = all("externalID" in row for row in rows)
-        return Finding(ONLINE, absent=whole and told)
+        return Finding(ONLINE, absent=not rows)  # rows of others: the filter was not heard
 
     def _there(self, item: Item, number: int) -> Outcome:
         cls = Class.ACCEPTED if item.attachments else Class.DELIVERED
