@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 
-from tools import browsers, build, servers
+from tools import browsers, build, postgres, servers
 from tools.paths import ROOT, main_guard, say
 
 MARKS = {"test": "not full and not soak", "full": "full", "soak": "soak"}
@@ -27,6 +27,7 @@ def main() -> int:
     os.environ[browsers.VARIABLE] = browsers.chromium()
     if which == "full":
         browsers.others()
+        os.environ[postgres.VARIABLE] = str(postgres.programs())
         os.environ[servers.VARIABLE] = servers.redis()
     workers = str(min(os.cpu_count() or 1, WORKERS_MAX))
     words = ["-m", MARKS[which], "-n", workers, "--dist", "worksteal", *rest]

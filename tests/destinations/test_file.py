@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.destinations.vendor_worlds import MIB, DestinationWorld
+from tests.destinations.vendor_worlds import MIB, DestinationWorld, SteadyClock
 
 from fieldpost.destinations.adapter import Adapter
 from fieldpost.destinations.file import FileLines
@@ -57,7 +57,7 @@ class DiskWorld(DestinationWorld):
             _, vendor, _ = bench(clock)
             return FileLines(url=(folder / "items.jsonl").as_uri()), vendor, {}
 
-        super().__init__(on_disk)
+        super().__init__(on_disk, clock=SteadyClock())
         self.path = folder / "items.jsonl"
         self.sink = Losing(FileSink(self.store, folder))
         self.queue = self.open(BySchemeTransport({"file": self.sink}))

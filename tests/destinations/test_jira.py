@@ -10,12 +10,14 @@ from typing import Any
 
 import jsonschema
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.destinations.deliveries import HOUR, TICKET, Site
 from tests.destinations.specs import Spec
 
 from fieldpost.destinations.fieldmap import read_map
 from fieldpost.destinations.jira import DEFAULT_MAP, Jira, label_of
-from fieldpost.destinations.jira_text import document, file_name, label, one_line, wiki
+from fieldpost.destinations.jira_text import document, file_name, label, one_line, plain, wiki
 from fieldpost.engine.canonical import canonical
 from fieldpost.engine.errors import InvalidItem
 from fieldpost.engine.model import Item
@@ -30,7 +32,7 @@ from fieldpost.testing.vendors.base import (
     says,
     says_after,
 )
-from fieldpost.testing.vendors.jira import URL, FakeJira, bench
+from fieldpost.testing.vendors.jira import URL, FakeJira, bench, is_block
 
 OP = "01890a5d-ac96-774b-bcce-b302099a8057"
 NOW = 1_750_000_000_000
@@ -80,6 +82,16 @@ def test_documents_have_paragraphs_and_breaks_and_no_empty_text() -> None:
         ],
     }
     assert document("")["content"] == []
+
+
+@given(text=st.text(st.sampled_from("ab \n\r\t\x0c\u2028"), max_size=30) | st.text())
+def test_any_text_is_a_document_that_is_taken(text: str) -> None:
+    made = document(text)
+    assert all(is_block(block) and block["content"] for block in made["content"])
+    written = "".join(
+        part.get("text", "") for block in made["content"] for part in block["content"]
+    )
+    assert "".join(written.split()) == "".join(plain(text).split())
 
 
 def test_wiki_markup_is_shown_and_not_obeyed() -> None:
@@ -181,7 +193,7 @@ ANSWERS = [
     (error(422, "Bad"), Class.PERMANENT, "online", False),
     (error(413, "Too large"), Class.TOO_LARGE, "online", False),
     (error(403, "No permission"), Class.PERMISSION, "online", False),
-    (error(409, "Conflict"), Class.CONFLICT, "online", False),
+    (error(409, "Conflict"), Class.UNKNOWN, "online", False),
     (error(401, "Who?"), Class.AUTH, "signed_out", True),
     (answer({"errorMessages": ["x"]}, 400, **FAILED), Class.AUTH, "signed_out", True),
     (answer({"message": "Out", "status-code": 404}, 404), Class.PERMANENT, "online", False),
@@ -433,6 +445,21 @@ async def test_a_sweep_that_is_cut_off_is_done_again(at: int, fault: Any) -> Non
     assert sweep["state"] == "completed"
 
 
+async def test_a_double_that_is_closed_already_is_not_called_open() -> None:
+    site = site_of("cloud")
+    await doubled(site)
+
+    def cut_when_closed(vendor: Any, _request: Any, _go: Any) -> Response:
+        vendor.transitions = []  # as of what is closed
+        raise NoAnswer("network")
+
+    fake(site).faults = [lambda _v, _r, go: go(), lambda _v, _r, go: go(), cut_when_closed]
+    await site.settle()
+    assert fake(site).comments == []
+    (sweep,) = await site.kind("sweep")
+    assert (await site.last(sweep["id"]))["text"].endswith("ED-2 is a duplicate of it: closed.")
+
+
 async def test_the_resolution_that_a_transition_offers_or_demands(site: Site) -> None:
     fields = {"resolution": {"required": True, "allowedValues": [{"name": "Won't do"}]}}
     fake(site).transitions.append(
@@ -472,6 +499,15 @@ async def test_a_file_without_an_answer_is_there_once(site: Site, fault: Any) ->
     assert await site.state(item) is State.COMPLETED
     (record,) = fake(site).records
     assert record.files == [("Sägewerk 50_.jpg", "image/jpeg", b"photo")]
+
+
+@pytest.mark.parametrize("fault", [lose_answer, cut_before])
+async def test_two_files_of_one_name_and_size_are_told_apart(site: Site, fault: Any) -> None:
+    item = await site.add(attachments=[await site.file(b"one!"), await site.file(b"two!")])
+    fake(site).faults = [lambda _v, _r, go: go(), lambda _v, _r, go: go(), fault]
+    await site.settle()
+    assert await site.state(item) is State.COMPLETED
+    assert [data for _, _, data in fake(site).records[0].files] == [b"one!", b"two!"]
 
 
 async def test_a_file_that_is_refused_is_a_dead_letter_and_the_issue_goes(site: Site) -> None:

@@ -221,6 +221,13 @@ def test_a_wait_until_a_date(status: int) -> None:
     assert (reading.contact.pause_ms, reading.outcomes[0].retry_after_ms) == (120_000, 120_000)
 
 
+def test_a_right_that_is_missing_for_all_rows_is_the_tables_and_not_the_items() -> None:
+    said = "permission denied for table items"
+    reading = adapter().read([item()], wrong(403, "42501", said))
+    assert (reading.outcomes[0].cls, reading.outcomes[0].lane) == (Class.TRANSIENT, True)
+    assert (reading.contact.state, reading.contact.text) == ("no_gateway", said + ".")
+
+
 def test_refusals_name_the_fields_as_the_form_does() -> None:
     said = 'null value in column "user_name" of relation "items" violates not-null constraint'
     (outcome,) = adapter().read([item()], wrong(400, "23502", said)).outcomes

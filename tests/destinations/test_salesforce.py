@@ -257,6 +257,7 @@ def test_a_lookup_believes_only_what_names_the_item() -> None:
     [
         (said(200, {"objectDescribe": {"name": "Case"}}), "online"),
         (said(200, {"objectDescribe": {"name": "Lead"}}), "unreachable"),
+        (fails(404, "NOT_FOUND", "The requested resource does not exist"), "unreachable"),
         (said(200, b"<html>Welcome</html>"), "sign_in_page"),
         (fails(401, "INVALID_SESSION_ID"), "signed_out"),
         (fails(403, "REQUEST_LIMIT_EXCEEDED"), "limited"),
@@ -426,6 +427,18 @@ async def test_what_is_refused_says_which_field(desk: Desk) -> None:
     last = (await desk.detail(ticket))["history"][-1]
     assert last["code"] == "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST"
     assert last["fields"].keys() == {"severity"}
+
+
+async def test_an_object_that_this_user_may_not_see_refuses_nothing(desk: Desk) -> None:
+    """The lane asks before it sends anything: what all would be refused for, none is."""
+    vendor(desk).hidden = True
+    ticket = await desk.add()
+    await desk.settle(1)
+    assert await desk.state(ticket) is State.PENDING
+    vendor(desk).hidden = False
+    await desk.settle()
+    assert await desk.state(ticket) is State.COMPLETED
+    assert len(desk.vendor.records) == 1
 
 
 async def test_a_portals_page_is_no_delivery(desk: Desk) -> None:

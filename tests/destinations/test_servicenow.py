@@ -19,7 +19,7 @@ from fieldpost.engine.errors import InvalidItem
 from fieldpost.engine.model import Attachment, Item
 from fieldpost.engine.outcome import Class
 from fieldpost.engine.transitions import State
-from fieldpost.ports import Response
+from fieldpost.ports import NoAnswer, Response
 from fieldpost.testing.fakes import FakeClock
 from fieldpost.testing.vendors.base import (
     Record,
@@ -274,13 +274,31 @@ async def test_a_file_without_an_answer_is_there_once(site: Site, fault: Any) ->
     assert [data for _, _, data in record.files] == [b"photo"]
 
 
-async def test_two_files_of_one_name_and_size_are_told_apart(site: Site) -> None:
-    item = await site.add(attachments=[await site.file(b"one!"), await site.file(b"two!")])
-    fake(site).faults = [lambda _v, _r, go: go(), lambda _v, _r, go: go(), lose_answer]
+@pytest.mark.parametrize("fault", [lose_answer, cut_before])
+@pytest.mark.parametrize("size", [4, 1_200_000])  # the hash of the whole file is known, or not
+async def test_two_files_of_one_name_and_size_are_told_apart(
+    site: Site, fault: Any, size: int
+) -> None:
+    files = [bytes([n]) * size for n in (1, 2)]
+    item = await site.add(attachments=[await site.file(data) for data in files])
+    fake(site).faults = [lambda _v, _r, go: go(), lambda _v, _r, go: go(), fault]
     await site.settle()
     assert await site.state(item) is State.COMPLETED
     (record,) = fake(site).records
-    assert [data for _, _, data in record.files] == [b"one!", b"two!"]
+    assert [data for _, _, data in record.files] == files
+
+
+async def test_a_strangers_file_of_that_name_and_size_is_not_ours(site: Site) -> None:
+    item = await site.add(attachments=[await site.file(b"ours")])
+
+    def cut_and_filled(vendor: Any, _request: Any, _go: Any) -> Response:
+        vendor.records[0].files.append(("pump.jpg", "image/jpeg", b"else"))
+        raise NoAnswer("network")
+
+    fake(site).faults = [lambda _v, _r, go: go(), cut_and_filled]
+    await site.settle()
+    assert await site.state(item) is State.COMPLETED
+    assert [data for _, _, data in fake(site).records[0].files] == [b"else", b"ours"]
 
 
 @pytest.mark.parametrize(

@@ -263,6 +263,7 @@ def test_of_several_the_oldest_is_taken_and_all_are_named() -> None:
         (said(200, {"user": {"id": None, "name": "Anonymous user"}}), "signed_out"),
         (said(401, {"error": "Couldn't authenticate you"}), "signed_out"),
         (said(200, {"name": "a box"}), "unreachable"),
+        (said(403, {"error": {"message": "The token lacks read"}}), "unreachable"),
         (said(200, b"<html>Welcome</html>"), "sign_in_page"),
         (said(503, b""), "unreachable"),
     ],

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from fieldpost.destinations.adapter import Adapter
@@ -28,12 +29,20 @@ MIB = 1024 * 1024
 Bench = Callable[[Any], tuple[Adapter, Vendor, dict[str, dict[str, str]]]]
 
 
+class SteadyClock(FakeClock):
+    """Of a test with a disk or a server in it: time moves when the test says so, not while a
+    heartbeat sleeps through what the machine really does."""
+
+    async def sleep(self, ms: float) -> None:
+        await asyncio.sleep(ms / 1000)
+
+
 class DestinationWorld:
     """One device; ``adapter`` and ``vendor`` as the vendor's own ``bench`` makes them."""
 
-    def __init__(self, bench: Bench, *, requests: int = 1, lanes: Sequence[Lane] = ()):
+    def __init__(self, bench: Bench, *, requests: int = 1, clock: FakeClock | None = None):
         self.store = MemoryStore(RING)
-        self.clock = FakeClock()
+        self.clock = clock or FakeClock()
         self.entropy = SeededEntropy()
         self.adapter, self.vendor, credentials = bench(self.clock)
         self.transport = VendorTransport(self.store, [self.vendor], credentials)

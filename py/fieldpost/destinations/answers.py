@@ -29,7 +29,7 @@ def read_json(response: Response) -> dict[str, Any] | None:
         return None
     try:
         value = json.loads(response.body)
-    except ValueError:
+    except (ValueError, RecursionError):  # not JSON, or lists in lists without end
         return None
     return value if isinstance(value, dict) else None
 

@@ -154,7 +154,9 @@ class Autotask(Adapter):
                 ONLINE,
                 Outcome(there.cls, None, text, 200, there.remote_id, there.remote_url),
             )
-        return Finding(ONLINE, absent=not rows)  # rows of others: the filter was not heard
+        # Rows that nobody asked for: the question was not understood, so it proves nothing.
+        further = (answer or {}).get("pageDetails", {}).get("nextPageUrl")
+        return Finding(ONLINE, absent=not rows and not further)
 
     def _there(self, item: Item, number: int) -> Outcome:
         cls = Class.ACCEPTED if item.attachments else Class.DELIVERED

@@ -34,7 +34,7 @@ from .fieldmap import FieldMap, Rule, render
 from .jira_doubles import close_doubles
 from .jira_fields import discovered, issue_type_id
 from .jira_text import document, file_name, label, one_line, wiki
-from .refusals import UNPROVED, media_type, read_any, refusal, translated
+from .refusals import UNPROVED, media_type, read_any, refusal, taken_for_it, translated
 
 PROPERTY = "sync.op"
 
@@ -213,7 +213,7 @@ class Jira(Adapter):
 
     def attach(
         self,
-        item: Item,  # noqa: ARG002 - the key says which issue
+        item: Item,
         manifest: Manifest,
         remote_id: str,
         *,
@@ -228,13 +228,14 @@ class Jira(Adapter):
             fields = answer.get("fields") if answer and response.status == 200 else None
             if not isinstance(fields, dict):
                 return self.refused(response)
-            if _holds(fields.get("attachment"), manifest):
+            if _holding(fields.get("attachment"), manifest) > taken_for_it(item, manifest):
                 return Reading(ONLINE, [Outcome(Class.ACCEPTED)])
         response = yield self._upload(remote_id, manifest)
         held = read_any(response) if response.status == 200 else None
         if held is None or _signed_out(response):
             return self.refused(response)
-        return Reading(ONLINE, [Outcome(Class.ACCEPTED) if _holds(held, manifest) else UNPROVED])
+        there = _holding(held, manifest) > 0
+        return Reading(ONLINE, [Outcome(Class.ACCEPTED) if there else UNPROVED])
 
     def _upload(self, key: str, manifest: Manifest) -> Upload:
         request = self.ask("POST", f"issue/{key}/attachments")
@@ -317,12 +318,12 @@ def _carries(row: dict[str, Any], op: str) -> bool:
     return not isinstance(told, dict) or told.get("op", op) == op
 
 
-def _holds(entries: Any, manifest: Manifest) -> bool:
-    """Whether the file is among these, by name and size: there is no hash."""
+def _holding(entries: Any, manifest: Manifest) -> int:
+    """How many of these are the file, by name and size: there is no hash."""
     wanted = (file_name(manifest.name), manifest.size)
-    return isinstance(entries, list) and any(
+    return sum(
         isinstance(e, dict) and (file_name(str(e.get("filename"))), e.get("size")) == wanted
-        for e in entries
+        for e in (entries if isinstance(entries, list) else [])
     )
 
 

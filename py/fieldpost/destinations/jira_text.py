@@ -22,8 +22,8 @@ def plain(text: str) -> str:
 
 
 def document(text: str) -> dict[str, Any]:
-    """ADF: a paragraph for each block between blank lines, a hard break for each line inside. A
-    text node may not be empty, so an empty line is none."""
+    """ADF: a paragraph for each block between blank lines, a hard break for each line inside. So
+    no text node is empty, which would be refused."""
     blocks = [block for block in _BLANK_LINES.split(plain(text).strip("\n")) if block.strip()]
     return {"type": "doc", "version": 1, "content": [_paragraph(block) for block in blocks]}
 
@@ -33,8 +33,7 @@ def _paragraph(block: str) -> dict[str, Any]:
     for line in block.split("\n"):
         if content:
             content.append({"type": "hardBreak"})
-        if line:
-            content.append({"type": "text", "text": line})
+        content.append({"type": "text", "text": line})
     return {"type": "paragraph", "content": content}
 
 

@@ -5,8 +5,9 @@ name of the credential), and at Supabase the project's publishable key in ``apik
 secret. A key that bypasses row-level security has no place in a browser.
 
 *What an administrator sets up*: a table with a unique constraint on the columns of ``conflict``
-(the operation id in ``id``, unless said otherwise) and a policy that lets the user insert. Reading
-need not be allowed.
+(the operation id in ``id``, unless said otherwise), the right to insert, and the right to select
+those columns, which PostgreSQL asks for to compare them; with row-level security a policy for
+INSERT, and one for SELECT that shows the user what he inserts.
 
 *How sure*: ``strong``. What is there already is left as it is (ON CONFLICT DO NOTHING), so the same
 rows may be sent again for ever. A request is all or nothing: a row that the database refuses fails
@@ -164,13 +165,13 @@ class PostgREST(Adapter):
 
     def probe(self) -> Request:
         headers = {"Accept-Profile": self.schema} if self.schema else {}
-        return self._ask("GET", f"{self._place}?limit=0", headers)
+        return self._ask("GET", f"{self._place}?select={_list(self.conflict)}&limit=0", headers)
 
     def read_probe(self, response: Response, *, known: bool) -> Contact:  # noqa: ARG002
         if response.status == 200 and _is_list(response):
             return ONLINE
         contact, outcome = _refusal(response)
-        if outcome.code == "42501" and response.status == 403:  # it may be written, not read
+        if outcome.code == "42501" and response.status == 403:  # it answers; a row finds out
             return ONLINE
         return contact
 
@@ -225,6 +226,8 @@ _COLUMN = re.compile(r'column "([^"]+)"')
 _KEY = re.compile(r"Key \(([^)]*)\)=\((.*)\)")
 #: Of what the table or the address is, not the item: an administrator has to see to it.
 _SET_UP = frozenset({"42P01", "42P10", "42P17", "3F000", "PGRST106", "PGRST125", "PGRST205"})
+#: How PostgreSQL says that a right is missing whatever the row is, not a policy's word on one.
+_FOR_ALL = re.compile(r"permission denied for ")
 #: Beginnings of codes (SQLSTATE classes, PostgREST's own) after which nothing was written, and the
 #: same may be taken later.
 _LATER = ("40", "53", "55P03", "57014", "25006")
@@ -280,7 +283,7 @@ def _refusal(response: Response) -> tuple[Contact, Outcome]:
     if status == 429:
         outcome = Outcome(Class.RATE_LIMITED, code, text, status, retry_after_ms=wait, lane=True)
         return Contact("limited", text, wait or 30_000), outcome
-    if code in _SET_UP:
+    if code in _SET_UP or (code == "42501" and _FOR_ALL.match(text)):
         # Every row would be refused: they wait until it is put right.
         return Contact("no_gateway", text), Outcome(Class.TRANSIENT, code, text, status, lane=True)
     if code.startswith(_AWAY) or code == "PGRST003":

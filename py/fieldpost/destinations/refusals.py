@@ -15,6 +15,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from fieldpost.engine.model import Item
 from fieldpost.engine.outcome import Class, Outcome
 from fieldpost.ports import Manifest, Response
 
@@ -24,8 +25,7 @@ from .fieldmap import Rule, offers
 
 _CLASSES = {
     403: Class.PERMISSION,
-    409: Class.CONFLICT,
-    412: Class.CONFLICT,
+    409: Class.UNKNOWN,  # of a request that makes something: it is looked for, and there or not
 }
 #: A success whose content does not prove it.
 UNPROVED = Outcome(
@@ -94,6 +94,14 @@ def _http_date(value: str) -> datetime | None:
     except ValueError:
         return None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def taken_for_it(item: Item, manifest: Manifest) -> int:
+    """How many other files of the item are there already that may look like this one: where names
+    and sizes are all that can be compared, only what is there more often is this one. (A file twice
+    is better than a file lost.)"""
+    others = (a for a in item.attachments if a.id != manifest.id and a.size == manifest.size)
+    return sum(a.done for a in others)
 
 
 _MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+", re.ASCII)

@@ -61,6 +61,13 @@ def read_refusal(response: Response, said: Refusal | None) -> tuple[Contact, Out
     return contact, outcome
 
 
-def stranger(name: str) -> Contact:
-    """Of a probe that something else answers, without saying no."""
-    return Contact("unreachable", f"Something else than {name} answers at this address.")
+def unproved(name: str, answered: tuple[Contact, Outcome]) -> Contact:
+    """Of a probe that was not answered as it has to be: a refusal would be one of every item, so
+    all of them wait."""
+    contact, outcome = answered
+    if not contact.ok:
+        return contact
+    text = f"Something else than {name} answers at this address."
+    if outcome.status is not None and outcome.status >= 400:
+        text = outcome.text or f"{name} refuses even to be asked ({outcome.status})."
+    return Contact("unreachable", text)

@@ -36,7 +36,7 @@ from .records import (
     payload_fields,
     rules_for,
 )
-from .rejections import read_list, read_refusal, stranger
+from .rejections import read_list, read_refusal, unproved
 from .salesforcewords import described, holds, key_notes, mark, plain, refusal
 
 #: A limit of the org has no ``Retry-After``; it frees itself over the day.
@@ -256,8 +256,7 @@ class Salesforce(Adapter):
         about = answer.get("objectDescribe") if answer and response.status == 200 else None
         if isinstance(about, dict) and about.get("name") == self.object_name:
             return ONLINE
-        contact = self._failure(response, "")[0]
-        return stranger("Salesforce") if contact.ok and response.status < 400 else contact
+        return unproved("Salesforce", self._failure(response, ""))
 
     def discover(self) -> Script[Discovered | None]:
         """By the object's description; what the key's field lacks is said in the notes."""

@@ -51,7 +51,8 @@ def key_notes(name: str, row: dict[str, Any] | None) -> list[str]:
         notes.append(f"The field {name} is not marked as External ID: nothing can be sent.")
     if row.get("unique") is not True:
         notes.append(f"The field {name} is not Unique: two cases of one item could come about.")
-    if int(row.get("length") or 0) < 36:
+    length = row.get("length")
+    if not isinstance(length, int) or length < 36:
         notes.append(f"The field {name} is too short for an id, which has 36 characters.")
     return notes
 

@@ -32,7 +32,7 @@ from .adapter import Adapter
 from .answers import ONLINE, problem, read_json
 from .base import Contact, Declaration, Discovered, Finding, Lookup, Reading, Script
 from .fieldmap import FieldMap, render
-from .refusals import UNPROVED, media_type, refusal
+from .refusals import UNPROVED, media_type, refusal, taken_for_it
 from .servicenow_fields import DEFAULT_MAP, discovered
 
 #: An instance may go on with a request for a minute after nobody waits for it any more.
@@ -171,7 +171,9 @@ class ServiceNow(Adapter):
             held = _result(response)
             if held is None:
                 return self._refused(response, read_json(response))
-            if any(_same(entry, key, manifest) for entry in held):
+            alike = [entry for entry in held if _same(entry, key, manifest)]
+            proved = any(_hashed(entry, manifest) for entry in alike)
+            if proved or len(alike) > taken_for_it(item, manifest):
                 return Reading(ONLINE, [Outcome(Class.ACCEPTED)])
         response = yield self._upload(key, manifest)
         answer = read_json(response)
@@ -287,10 +289,18 @@ def _same(entry: dict[str, Any], key: str, manifest: Manifest) -> bool:
     told = (entry.get("table_sys_id"), entry.get("file_name"), str(entry.get("size_bytes")))
     if told != (key, manifest.name, str(manifest.size)):
         return False
-    there = str(entry.get("hash") or "")
-    if len(manifest.sha256) != 1 or len(there) != 64:  # the parts' hashes are not the file's
-        return True
-    return base64.b64decode(manifest.sha256[0]).hex() == there.lower()
+    return not _hashable(entry, manifest) or _hashed(entry, manifest)
+
+
+def _hashable(entry: dict[str, Any], manifest: Manifest) -> bool:
+    """Whether both hashes are known: of a file in several parts, those of the parts are."""
+    return len(manifest.sha256) == 1 and len(str(entry.get("hash") or "")) == 64
+
+
+def _hashed(entry: dict[str, Any], manifest: Manifest) -> bool:
+    if not _hashable(entry, manifest):
+        return False
+    return base64.b64decode(manifest.sha256[0]).hex() == str(entry["hash"]).lower()
 
 
 def _said(error: Any) -> str:

@@ -37,7 +37,7 @@ from .records import (
     payload_fields,
     rules_for,
 )
-from .rejections import Refusal, read_refusal, stranger
+from .rejections import Refusal, read_refusal, unproved
 from .zendeskwords import (
     SAID,
     as_ticket,
@@ -240,8 +240,7 @@ class Zendesk(Adapter):
     def read_probe(self, response: Response, *, known: bool) -> Contact:  # noqa: ARG002
         user = part_of(response, "user")
         if response.status != 200 or user is None:
-            contact = self._failure(response, refusal(response), "")[0]
-            return stranger("Zendesk") if contact.ok and response.status < 400 else contact
+            return unproved("Zendesk", self._failure(response, refusal(response), ""))
         if user.get("id") is None:  # 200 and nobody: how an unknown credential is answered here
             return Contact("signed_out", "Zendesk does not know this credential.")
         return ONLINE

@@ -160,7 +160,7 @@ class FakeJira(Vendor):
             return (
                 "Operation value must be an Atlassian Document (see the Atlassian Document Format)"
             )
-        return "" if all(map(_is_block, text.get("content", [None]))) else "INVALID_INPUT"
+        return "" if all(map(is_block, text.get("content", [None]))) else "INVALID_INPUT"
 
     def _search(self, ask: Ask) -> Response:
         found = re.fullmatch(r'labels = "([^"]+)" ORDER BY created ASC', ask.query.get("jql", ""))
@@ -243,7 +243,7 @@ class FakeJira(Vendor):
         return next((r for r in self.records if r.number == key), None)
 
 
-def _is_block(node: Any) -> bool:
+def is_block(node: Any) -> bool:
     """A paragraph of texts that are not empty, and of hard breaks."""
     if not isinstance(node, dict) or node.get("type") != "paragraph":
         return False

@@ -39,8 +39,9 @@ FIELDS: dict[str, dict[str, Any]] = {
 
 class FakeSalesforce(Vendor):
     """``fields``: of the object Case, see `FIELDS` (``required`` in one makes it so); ``limited``:
-    the org has used up its requests; ``full``: its room for files; ``file_most``: bytes of one;
-    ``files``: what the org knows of each, by the case's id; ``page``: rows of an answer."""
+    the org has used up its requests; ``full``: its room for files; ``hidden``: this user may not
+    see the object; ``file_most``: bytes of a file; ``files``: what the org knows of each, by the
+    case's id; ``page``: rows of an answer."""
 
     def __init__(
         self, url: str = "https://acme.my.salesforce.com", *, now: Callable[[], int] | None = None
@@ -49,6 +50,7 @@ class FakeSalesforce(Vendor):
         self.fields = {name: dict(about) for name, about in FIELDS.items()}
         self.limited = False
         self.full = False
+        self.hidden = False
         self.file_most = 2 * 1024**3
         self.page = 2_000
         self.files: dict[str, list[dict[str, Any]]] = {}
@@ -62,7 +64,7 @@ class FakeSalesforce(Vendor):
     def route(self, ask: Ask) -> Response:
         if self.limited:
             return errors(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")
-        path = ask.path.removeprefix(_BASE)
+        path = "" if self.hidden else ask.path.removeprefix(_BASE)
         match path.split("/"):
             case ["sobjects", "Case"] if ask.method == "GET":
                 return answer({"objectDescribe": {"name": "Case"}, "recentItems": []})
