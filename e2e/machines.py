@@ -33,13 +33,11 @@ expect.set_options(timeout=STEP_MS)
 
 def free_port() -> int:
     """A port that stays free until it is used: below those that connections are given (from 32768
-    on Linux, RFC 6335 section 6 has 49152), and of this worker's own thousand. One that the system
-    gave and took back was, now and then, a browser's the moment after."""
+    on Linux, RFC 6335 section 6 has 49152), and of this worker's own (the lines' are beside them,
+    `conftest.front_port`)."""
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    first = 20_000 + worker % 10 * 1_000
-    return next(
-        port for port in _CHANCE.sample(range(first, first + 1_000), 1_000) if is_free(port)
-    )
+    mine = range(24_000 + 500 * worker, 24_500 + 500 * worker)
+    return next(port for port in _CHANCE.sample(mine, len(mine)) if is_free(port))
 
 
 _CHANCE = random.SystemRandom()
