@@ -44,8 +44,10 @@ class Held:
             return
         values = dom.values(self.kind)
         files = list(self.files.items)
+        facts = self._app.state["facts"]
+        values["destination"] = self.meant(values)
         if model.why_not_save(files) or catalogue.check(
-            self._app.state["catalogue"], self.kind, values
+            self._app.state["catalogue"], self.kind, values, facts
         ):
             return  # it is being changed: a person's Save says what is wrong with it
         await self._save(values, files, self._slot, by_itself=True)
