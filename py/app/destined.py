@@ -18,6 +18,15 @@ class Destined:
         self.further = []
         #: What was typed into fields that went with another choice, or are not there yet.
         self._typed = {}
+        #: Whether somebody can choose; else what the hidden field says is nobody's choice.
+        self._asks = False
+
+    def values(self):
+        """What stands in the form, by name."""
+        found = dom.values(self.kind)
+        if not self._asks:
+            found.pop("destination", None)
+        return found
 
     @property
     def _catalogue(self):
@@ -43,7 +52,7 @@ class Destined:
 
     def show_choices(self):
         """Offer what the catalogue offers; a choice already made stays chosen."""
-        values, given = dom.values(self.kind), self._catalogue
+        values, given = self.values(), self._catalogue
         self.destination = self.meant(values)
         fit = catalogue.destinations(given, self.kind)
         pairs = [(one["name"], one.get("title") or one["name"]) for one in fit]
@@ -51,7 +60,8 @@ class Destined:
         shown = view.options(pairs, self.destination, empty)
         dom.show(self.kind + "-destination-choice", shown)
         dom.fill(self.kind, {"destination": self.destination})
-        dom.reveal(self.kind + "-destination", len(fit) > 1)
+        self._asks = len(fit) > 1
+        dom.reveal(self.kind + "-destination", self._asks)
         if self.kind == "ticket":
             for field in ("category", "severity"):
                 chosen = values.get(field)
@@ -74,7 +84,7 @@ class Destined:
     def _fill(self, values, only_empty=False):
         """Put these into the form, the destination first: it decides which fields there are."""
         chosen = values.get("destination")
-        if chosen and (not only_empty or self.blank(dom.values(self.kind))):
+        if chosen and (not only_empty or self.blank(self.values())):
             dom.fill(self.kind, {"destination": chosen})
         self._typed.update({name: values[name] for name in values if name != "destination"})
         self.show_choices()
@@ -103,7 +113,7 @@ class Destined:
         """The gateway said something new: what is wrong now is said at its field."""
         self.show_choices()
         if self._errors:
-            self._check(dom.values(self.kind))
+            self._check(self.values())
         self.show()
 
     def _check(self, values, filled=False):

@@ -100,14 +100,14 @@ class Form(Held, Destined):
 
     def changed(self):
         """Something was typed or chosen: keep it soon."""
-        values = dom.values(self.kind)
+        values = self.values()
         moved = self._follow(values)
         if self.phase in ("saved", "kept") and not self.blank(values):
             self.phase, self._undo = "idle", None  # Undo would overwrite what is typed now
         if self.phase == "failed":
             self.phase = "idle"
         if self._errors or moved:
-            self._check(dom.values(self.kind), filled=not self._errors)
+            self._check(self.values(), filled=not self._errors)
             self.show()
         self._keep_soon()
 
@@ -132,7 +132,7 @@ class Form(Held, Destined):
             if self._slot is None or self._kept_changes == self._changes:
                 return
             seen = self._changes
-            values = dom.values(self.kind)
+            values = self.values()
             try:
                 if self.blank(values) and not self.files.items:
                     self._let_go()
@@ -153,14 +153,14 @@ class Form(Held, Destined):
 
     def unsaved(self):
         """What stands in the form is not kept as a draft."""
-        return self._kept_changes != self._changes and not self.blank(dom.values(self.kind))
+        return self._kept_changes != self._changes and not self.blank(self.values())
 
     # Saving
 
     async def save_early(self):
         """Save was chosen before the app was up: what stood in the form then, once its files are
         stored; nothing of a draft that is found meanwhile."""
-        values, files = dom.values(self.kind), list(self.files.items)
+        values, files = self.values(), list(self.files.items)
         self.phase = "saving"
         self.show()
         await self.files.settled()
@@ -170,7 +170,7 @@ class Form(Held, Destined):
     def save(self):
         """From the click to "Saved on this device"; until then the form keeps everything. To be
         awaited: what is saved is what stood there when this was called."""
-        return self._save(dom.values(self.kind), list(self.files.items), self._slot)
+        return self._save(self.values(), list(self.files.items), self._slot)
 
     async def _save(self, values, files, slot, by_itself=False):
         """``slot``: the draft that this was, which goes with it."""
@@ -271,7 +271,7 @@ class Form(Held, Destined):
         self._fill_requester(self._requester(values))
         self.files.captured(files)
         self._kept_changes = self._changes
-        if self.files.items or not self.blank(dom.values(self.kind)):
+        if self.files.items or not self.blank(self.values()):
             self._undo = None  # it would overwrite what somebody went on with meanwhile
             self._keep_soon()
 

@@ -42,7 +42,7 @@ class Held:
             return
         if self.held["code"] != "QUEUE_FULL" and not storage:
             return
-        values = dom.values(self.kind)
+        values = self.values()
         files = list(self.files.items)
         facts = self._app.state["facts"]
         values["destination"] = self.meant(values)
