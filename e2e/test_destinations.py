@@ -8,6 +8,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -247,7 +248,8 @@ def test_the_form_follows_the_destination_and_nothing_typed_is_lost(
         page.get_by_role("button", name="Export rescue file").click()
     rescue = tmp_path / "rescue.txt"
     saving.value.save_as(rescue)
-    (item,) = asyncio.run(items_of(rescue))
+    with ThreadPoolExecutor(1) as pool:  # this thread's loop is Playwright's
+        (item,) = pool.submit(asyncio.run, items_of(rescue)).result()
     assert item["destination"] == "desk"
     assert item["payload"]["place"] == {"room": "12 b"}
 
