@@ -20,18 +20,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m gateway.demo", description=__doc__)
     parser.add_argument("--site", type=Path, required=True, help="folder of the built app")
     parser.add_argument("--port", type=int, default=0, help="of the app; 0: any free one")
+    parser.add_argument("--system", action="append", metavar="NAME", help="only these (repeat it)")
     asked = parser.parse_args()
     # Every fault of a line is a line of the gateway's log, and there will be many.
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.CRITICAL)
-    asyncio.run(_serve(asked.site, asked.port))
+    asyncio.run(_serve(asked.site, asked.port, asked.system))
 
 
-async def _serve(site: Path, port: int) -> None:
+async def _serve(site: Path, port: int, names: list[str] | None) -> None:
     ended, loop = asyncio.Event(), asyncio.get_running_loop()
     for each in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(each, ended.set)
     async with (
-        running(site=site, port=port) as demo,
+        running(site=site, port=port, names=names) as demo,
         listening(Switchboard(demo, site / "static").app()) as address,
     ):
         inboxes = "".join(

@@ -14,12 +14,12 @@ from typing import Any
 
 from fieldpost.testing.faultproxy import Fault, FaultProxy
 from fieldpost.testing.vendors.server import run, serving
+from gateway.gateway import Gateway
+from gateway.server import server_of
+from gateway.settings import Settings
+from gateway.systems import read_systems
+from gateway.types import TYPES
 
-from ..gateway import Gateway
-from ..server import server_of
-from ..settings import Settings
-from ..systems import read_systems
-from ..types import TYPES
 from . import tally
 from .behind import Bench, benches, write_config
 from .technicians import Sent, Technician, at_work, technicians

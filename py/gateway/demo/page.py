@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from fieldpost.testing.vendors.base import Record
+from gateway.templates import text
 
-from ..templates import text
 from .behind import Bench
 from .demo import DEVICES, FAULTS, STORM_PERCENT, STORM_SECONDS, Demo, Line
 
@@ -104,10 +104,17 @@ def _card(bench: Bench, line: Line, counts: dict[str, int], shown: dict[str, Any
     )
     return f"""<section class="card" aria-labelledby="line-{bench.name}">
 <h2 id="line-{bench.name}">{text(line.title)}</h2>
-<p class="meta">{text(sure)}: {text(_SURE.get(sure, ""))}</p>
+<p class="meta">{text(sure)}: {text(_SURE.get(sure, ""))}{text(_settles(bench))}</p>
 <dl class="counts">{rows}</dl>
 {_switch(line, shown)}
 <p><a class="more" href="/inbox/{bench.name}">{text(bench.title)}'s inbox</a></p></section>"""
+
+
+def _settles(bench: Bench) -> str:
+    """Why something may stay at the gateway for a while although the line works again."""
+    lookup = bench.adapter.declaration.lookup
+    seconds = 0 if lookup is None else max((lookup.settle_ms, *lookup.repeat_ms)) // 1000
+    return f"; what nobody answered is looked up over {seconds} s" if seconds else ""
 
 
 def _switch(line: Line, shown: dict[str, Any]) -> str:
@@ -118,7 +125,7 @@ def _switch(line: Line, shown: dict[str, Any]) -> str:
     return f"""<div class="switch" data-line="{line.name}">
 <p class="field"><label for="mode-{line.name}">The line</label>
 <select id="mode-{line.name}" name="mode">{options}</select></p>
-<p class="field"><label for="percent-{line.name}">Hits <output>{line.percent}</output> of 100
+<p class="field"><label for="percent-{line.name}">Hits <span class="percent">{line.percent}</span> of 100
  requests</label><input id="percent-{line.name}" name="percent" type="range" min="0" max="100"
  step="5" value="{line.percent}"></p>
 <p class="meta"><span data-line-count="hit">{shown["hit"]}</span> of

@@ -13,7 +13,7 @@ function show(state) {
     const [mode, percent] = all('select, input', box);
     if (document.activeElement !== mode) mode.value = line.mode;
     if (document.activeElement !== percent) percent.value = line.percent;
-    put(box.querySelector('output'), percent.value);
+    put(box.querySelector('.percent'), percent.value);
     for (const count of all('[data-line-count]', box)) put(count, line[count.dataset.lineCount]);
     box.parentElement.classList.toggle('broken', line.mode !== 'pass');
   }
@@ -40,7 +40,7 @@ for (const box of all('[data-line]')) {
   const turn = () => ask(`/lines/${box.dataset.line}`, { mode: mode.value, percent: Number(percent.value) });
   mode.addEventListener('change', turn);
   percent.addEventListener('change', turn);
-  percent.addEventListener('input', () => put(box.querySelector('output'), percent.value));
+  percent.addEventListener('input', () => put(box.querySelector('.percent'), percent.value));
 }
 for (const button of all('[data-post]')) button.addEventListener('click', () => ask(button.dataset.post, {}));
 const people = document.querySelector('[data-people]');

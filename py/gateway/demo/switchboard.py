@@ -13,8 +13,9 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ..guard import SECURITY_HEADERS, foreign
-from ..settings import LOOPBACK_NAMES
+from gateway.guard import SECURITY_HEADERS, foreign
+from gateway.settings import LOOPBACK_NAMES
+
 from . import page
 from .demo import Demo
 
@@ -101,7 +102,7 @@ class Switchboard:
         where = request.path_params
         try:
             record = self._demo.benches[where["name"]].vendor.records[where["record"]]
-            name, _, data = record.files[where["file"]]
+            _, _, data = record.files[where["file"]]
         except LookupError as error:
             raise HTTPException(404) from error
         kind = next((k for begin, k in _PICTURES.items() if data.startswith(begin)), None)

@@ -1,4 +1,4 @@
-"""Simulated people: each with a real queue in memory, who writes a ticket with a photo now and then."""
+"""Simulated people: each with a real queue in memory, who writes tickets with photos."""
 
 from __future__ import annotations
 

@@ -80,9 +80,7 @@ async def _say(send: Any, response: Response) -> None:
     headers = [(name.encode(), text.encode("latin-1")) for name, text in kept.items()]
     if response.status not in (204, 304):
         headers.append((b"content-length", b"%d" % len(response.body)))
-    await send(
-        {"type": "http.response.start", "status": response.status, "headers": headers}
-    )
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
     body = b"" if response.status in (204, 304) else response.body
     await send({"type": "http.response.body", "body": body})
 
