@@ -10,8 +10,8 @@ IN_ENV = $(or $(PYTHON),$(error Python 3.11 or newer is needed)) -m tools.env
 help:           ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-11s %s\n", $$1, $$2}' Makefile
 
-run:            ## set up, build, start the gateway with the app (PORT=8000)
-	@$(IN_ENV) run -m tools.run --port $(PORT)
+run:            ## set up, build, start the gateway with the app (PORT=8000; DEMO=1: see it survive)
+	@$(IN_ENV) run -m tools.run --port $(PORT) --demo "$(DEMO)"
 
 setup:          ## the virtual environment and the browser's packages
 	@$(IN_ENV) run -m tools.node

@@ -1,4 +1,4 @@
-"""`make run`: build what has changed, then become the gateway with the app."""
+"""`make run`: build what has changed, then become the gateway with the app, or the demo."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--data", default="data")
+    parser.add_argument("--demo", help="anything but 0: with fakes, people and a switchboard")
     asked = parser.parse_args()
     build.build()
     gateway = ["-m", "gateway", "--site", "dist", "--data", asked.data, "--port", str(asked.port)]
+    if asked.demo not in (None, "", "0"):
+        gateway = ["-m", "gateway.demo", "--site", "dist"]
     os.environ["PYTHONPATH"] = str(ROOT / "py")
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, *gateway])  # noqa: S606 -- no shell is wanted

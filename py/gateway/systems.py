@@ -130,8 +130,10 @@ def _system(name: str, table: Any, types: Mapping[str, Type], secrets: _Secrets)
     known = {each.name for each in dataclasses.fields(cls) if each.init} - _OURS
     if unknown := sorted(set(settings) - known):
         raise _Wrong(f"settings.{unknown[0]} is not known; there is {', '.join(sorted(known))}")
-    if "fields" in {each.name for each in dataclasses.fields(cls)}:
-        default = cls(name).fields  # type: ignore[attr-defined]
+    own_map = next((each for each in dataclasses.fields(cls) if each.name == "fields"), None)
+    if own_map is not None:
+        # Of the field, not of an adapter: some cannot be made before they know where to send.
+        default = own_map.default_factory()  # type: ignore[operator]
         settings["fields"] = read_map(table.get("fields", {}), default)
     elif "fields" in table:
         raise _Wrong("takes no fields: what is sent is the item as it is")

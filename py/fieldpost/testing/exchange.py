@@ -102,12 +102,18 @@ class Exchange:
         self._client.abort()
 
     async def forward(
-        self, *, deliver: bool = True, wrong_id: bool = False, pause: Any = None
+        self,
+        *,
+        deliver: bool = True,
+        wrong_id: bool = False,
+        instead: int | None = None,
+        pause: Any = None,
     ) -> None:
         """Pass the request on and the answer back.
 
-        ``deliver=False`` reads the whole answer and gives the client a reset instead. ``pause``: an
-        awaitable factory, awaited when the server has answered.
+        ``deliver=False`` reads the whole answer and gives the client a reset instead; ``instead``:
+        an error page with that status. ``pause``: an awaitable factory, awaited when the server has
+        answered.
         """
         try:
             reader, writer = await asyncio.open_connection(*self._server)
@@ -124,6 +130,9 @@ class Exchange:
             if not deliver:
                 await server.read_body()
                 self.cut()
+            elif instead is not None:
+                await server.read_body()
+                await self._answer(instead, _ERROR, b"text/html; charset=utf-8")
             elif wrong_id:
                 body = with_other_ids(await server.read_body())
                 await self._answer(answer.status_code, body, b"application/json")

@@ -18,66 +18,23 @@ import argparse
 import asyncio
 import contextlib
 import json
+import random
 import sys
 import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import h11
 
 from .exchange import Exchange, Peer
+from .faults import MODES, Fault, Seen
 
-MODES = (
-    "pass",
-    "down",  # every connection is reset at accept, open ones at once; no path is spared
-    "cut_before",  # reset after the request's head; nothing reaches the server
-    "cut_during",  # the head and a part of the body reach the server, then both sides are cut
-    "cut_after",  # the server has answered in full, the client gets a reset
-    "http_500",
-    "http_503_retry_after",
-    "html_200",  # an error page of some middlebox
-    "redirect_login",  # 302 to a login page
-    "captive_portal",  # 200 with a sign-in page, as hotels answer
-    "wrong_id",  # the server's answer with other ids in it
-    "slow",  # the answer after `seconds`
-)
+__all__ = ["MODES", "Fault", "FaultProxy", "Seen"]
+
 _START_SECONDS = 10.0
 _Handler = Callable[[Peer], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """``times``: requests it still hits (None: until it is replaced). ``methods``: () is any.
-
-    ``share``: how much of the body `cut_during` lets through, 0 to 1. Raises `ValueError` for a
-    mode that does not exist.
-    """
-
-    mode: str = "pass"
-    times: int | None = None
-    prefix: str = "/api/"
-    methods: tuple[str, ...] = ()
-    share: float = 0.5
-    seconds: float = 1.0
-    retry_after: int = 1
-
-    def __post_init__(self) -> None:
-        if self.mode not in MODES:
-            raise ValueError(f"no such mode: {self.mode}")
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """One request: ``bytes`` of its body that came, the mode it suffered, the status it got
-    (0: none)."""
-
-    method: str
-    path: str
-    bytes: int
-    mode: str
-    status: int
 
 
 class FaultProxy:
@@ -90,8 +47,11 @@ class FaultProxy:
         host: str = "127.0.0.1",
         port: int = 0,
         control_port: int | None = None,
+        seed: int | None = None,
     ) -> None:
-        """``upstream``: host:port. Port 0 takes a free one; `url` tells which."""
+        """``upstream``: host:port. Port 0 takes a free one; `url` tells which. ``seed``: of the
+        draws, where a fault hits a share of the requests; None: other ones each time."""
+        self._chance = random.Random(seed)  # noqa: S311 - no secret hangs on it
         name, _, number = upstream.rpartition(":")
         self._upstream = (name, int(number))
         self._host, self._port, self._control_port = host, port, control_port
@@ -247,6 +207,8 @@ class FaultProxy:
                 await exchange.forward(
                     deliver=fault.mode != "cut_after", wrong_id=fault.mode == "wrong_id"
                 )
+            elif fault.mode == "http_500_after":
+                await exchange.forward(instead=500)
             elif fault.mode == "slow":
                 await exchange.forward(pause=lambda: self._pause(fault.seconds))
             else:
@@ -264,14 +226,11 @@ class FaultProxy:
         """The fault this request suffers; counts it."""
         with self._changed:
             fault, left = self._fault, self._left
-            hit = fault.mode == "down" or (
-                target.startswith(fault.prefix) and (not fault.methods or method in fault.methods)
-            )
-            if not hit or left == 0:
-                fault = Fault()
-            elif left is not None:
+            if left == 0 or not fault.hits(method, target, self._chance):
+                return Fault()
+            if left is not None:
                 self._left = left - 1
-            return fault
+            return fault.drawn(self._chance)
 
     def _record(self, seen: Seen) -> None:
         with self._changed:
