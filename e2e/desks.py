@@ -1,4 +1,4 @@
-"""Systems behind the gateway, over HTTP: the fakes that the gateway's own tests use."""
+"""Systems behind the gateway, over HTTP: fakes, each at an address of its own."""
 
 from __future__ import annotations
 
@@ -7,15 +7,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import TypeVar
 
 from tests.gateway.desk import SECRET, Desk
 
 from fieldpost.ports import Request
+from fieldpost.testing.vendors.base import Vendor
+
+AnyVendor = TypeVar("AnyVendor", bound=Vendor)
 
 
 @contextmanager
-def serving(desk: Desk) -> Iterator[Desk]:
-    """The desk at an address of its own, ``desk.url``, until the block ends."""
+def serving(desk: AnyVendor) -> Iterator[AnyVendor]:
+    """The fake at an address of its own, ``desk.url``, until the block ends."""
     one_at_a_time = threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
@@ -33,7 +37,7 @@ def serving(desk: Desk) -> Iterator[Desk]:
             self.end_headers()
             self.wfile.write(said.body)
 
-        do_GET = do_POST = do_PUT = _answer  # noqa: N815 - the server's own names
+        do_GET = do_POST = do_PUT = do_PATCH = _answer  # noqa: N815 - the server's own names
 
         def log_message(self, *_: object) -> None:
             """Not among what the tests print."""
