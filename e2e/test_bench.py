@@ -47,6 +47,18 @@ WORK = {
         "CPython: claim, settle",
         "gateway: operations taken in",
     },
+    "adapters": {
+        f"deliver to {name}"
+        for name in (
+            "autotask",
+            "jira",
+            "postgrest",
+            "salesforce",
+            "servicenow",
+            "webhook",
+            "zendesk",
+        )
+    },
     "redis": {
         *(
             f"CPython, Redis: {what}, {size} a commit"

@@ -15,7 +15,7 @@ from playwright.sync_api import Playwright, sync_playwright
 from tools import servers
 from tools.paths import BuildError, say
 
-from . import boot, cpython, draining, saving, shared
+from . import adapters, boot, cpython, draining, saving, shared
 from .rows import Row, machine, save, table
 from .saving import Sizes
 from .world import said, world
@@ -23,7 +23,7 @@ from .world import said, world
 FULL = Sizes(rounds=5, bulk=10_000, single=300, concurrent=2_000, captures=300, drain=10_000)
 #: Only shows that everything runs: its numbers mean nothing.
 QUICK = Sizes(rounds=1, bulk=200, single=10, concurrent=100, captures=10, drain=200)
-PARTS = ("boot", "saving", "draining", "cpython", "redis")
+PARTS = ("boot", "saving", "draining", "cpython", "redis", "adapters")
 
 
 def main() -> None:
@@ -53,6 +53,8 @@ def main() -> None:
                 rows += browser_rows(playwright, Path(folder), sizes, parts)
         if "cpython" in parts:
             rows += asyncio.run(cpython.measure(Path(folder), sizes.rounds, quick=given.quick))
+        if "adapters" in parts:
+            rows += asyncio.run(adapters.measure(sizes.rounds, quick=given.quick))
         if "redis" in parts:
             rows += asyncio.run(shared.measure(Path(folder), sizes.rounds, quick=given.quick))
     print(table(rows))
