@@ -126,8 +126,8 @@ def _switch(line: Line, shown: dict[str, Any]) -> str:
 <p class="field"><label for="mode-{line.name}">The line</label>
 <select id="mode-{line.name}" name="mode">{options}</select></p>
 <p class="field"><label for="percent-{line.name}">Hits <span class="percent">{line.percent}</span>
- of 100 requests</label><input id="percent-{line.name}" name="percent" type="range" min="0" max="100"
- step="5" value="{line.percent}"></p>
+ of 100 requests</label><input id="percent-{line.name}" name="percent" type="range"
+ min="0" max="100" step="5" value="{line.percent}"></p>
 <p class="meta"><span data-line-count="hit">{shown["hit"]}</span> of
  <span data-line-count="requests">{shown["requests"]}</span> requests were hit</p></div>"""
 
