@@ -66,5 +66,7 @@ def wait_for_saves(line: FaultProxy, count: int) -> None:
 def drained(page: Page, gateway: Gateway) -> list[str]:
     """Once nothing waits any more: what is in the gateway's inbox."""
     wait_ready_offline(page)
+    # Before the engine has spoken, the line may not know yet that anything waits.
+    expect(page.get_by_role("status")).to_contain_text("Online", timeout=BOOT_MS)
     expect(page.get_by_role("status")).not_to_contain_text("waiting", timeout=BOOT_MS)
     return gateway.inbox()

@@ -83,6 +83,7 @@ class Attention:
         one = await self._call("detail", {"id": identity})
         if one is None:
             return
+        rules.tell(self._app.state["catalogue"], one)
         answer = one.get("answer") or {}
         fields = edit.fields(one, self._app.state["catalogue"])
         names = [field["path"] for field in fields]
@@ -108,20 +109,24 @@ class Attention:
             "form": "discard-form",
             "do": self._discard,
             "ids": list(ids),
-            "title": rows[0]["title"] if rows else "It",
+            "title": words.title(rows[0]) if rows else "It",
         }
         self._app.asking.ask(question, "discard-reason")
 
     async def _edit(self, asked, values):
         asking, one = self._app.asking, asked["one"]
-        wrong = rules.check(self._app.state["catalogue"], one["kind"], values)
+        given, facts = self._app.state["catalogue"], (one.get("payload") or {})
+        facts = facts.get(rules.FACTS.get(one["kind"]))
+        filled = dict(values)
+        filled["destination"] = one.get("destination") or rules.INBOX
+        wrong = rules.check(given, one["kind"], filled, facts)
         names = [field["path"] for field in asked["fields"]]
         wrong = {name: wrong[name] for name in wrong if name in names}
         said = None
         if not wrong:
             asking.busy(asked)
             try:
-                await self._app.engine.call("edit", edit.asked(one, values))
+                await self._app.engine.call("edit", edit.asked(one, values, given))
             except EngineError as error:
                 wrong = edit.errors(error.fields)
                 said = None if wrong else (error.message + " " + error.todo).strip()

@@ -155,10 +155,11 @@ def fill(form, wanted, only_empty=False):
         field.value = wanted[name]
 
 
-def clear(form, saved):
-    """Empty the form; what was typed since it was read as ``saved`` stays."""
+def clear(form, saved, stays=None):
+    """Empty the form; what was typed since it was read as ``saved`` stays, and so does the field
+    named ``stays``."""
     now = values(form)
-    newer = {name: now[name] for name in now if now[name] != saved.get(name)}
+    newer = {name: now[name] for name in now if now[name] != saved.get(name) or name == stays}
     by_id(form).reset()
     fill(form, newer)
 

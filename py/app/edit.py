@@ -6,6 +6,7 @@ number can be changed. What is not shown stays in the payload as it is.
 
 import json
 
+from app import catalogue as rules
 from app import model, words
 
 #: kind -> (path in the payload, label, how it is typed).
@@ -33,13 +34,34 @@ def fields(one, catalogue):
     payload = one.get("payload") or {}
     shown = []
     for path, label, kind in FIELDS.get(one["kind"]) or _found(payload):
-        value = at(payload, path)
-        text = "" if value is None else str(value)
-        options = _options(one["kind"], path, text, catalogue) if kind == "choice" else None
+        text = _text(payload, path)
+        options = _options(one, path, text, catalogue) if kind == "choice" else None
         shown.append(
             {"path": path, "label": label, "type": kind, "value": text, "options": options}
         )
+    if one["kind"] in FIELDS:
+        shown.extend(_further(one, payload, [field["path"] for field in shown], catalogue))
     return shown
+
+
+def _further(one, payload, known, catalogue):
+    """What its destination requires beside the fields that every item of the kind has."""
+    facts = payload.get(rules.FACTS[one["kind"]])
+    found = rules.further(catalogue, one["kind"], one.get("destination"), known, facts)
+    shown = []
+    for field in found:
+        text, options = _text(payload, field["path"]), field["options"]
+        if options and text and text not in [value for value, _ in options]:
+            options.append((text, text))
+        made = {"path": field["name"], "label": field["label"], "type": field["type"]}
+        made.update({"value": text, "options": options})
+        shown.append(made)
+    return shown
+
+
+def _text(payload, path):
+    value = at(payload, path)
+    return "" if value is None else str(value)
 
 
 def priority_options(priority):
@@ -50,8 +72,8 @@ def priority_options(priority):
     return pairs
 
 
-def _options(kind, path, chosen, catalogue):
-    pairs = model.choices(kind, path, catalogue)
+def _options(one, path, chosen, catalogue):
+    pairs = model.choices(one["kind"], path, catalogue, one.get("destination"))
     if path == "rating":
         pairs = [(str(number), str(number)) for number in range(1, 6)]
     pairs = [(str(value), text) for value, text in pairs]
@@ -82,16 +104,20 @@ def at(payload, path):
     return payload
 
 
-def changed(one, values):
+def changed(one, values, catalogue=None):
     """The payload with what stands in the form. An emptied field is left out, as in a new item."""
     payload = json.loads(json.dumps(one.get("payload") or {}))
-    for path in values:
-        if path == "priority":
+    for name in values:
+        path = rules.path_of(name)
+        if path is None:
             continue
-        was, text = at(payload, path), values[path]
+        was, text = at(payload, path), values[name]
         if text == ("" if was is None else str(was)):
             continue  # not touched: it keeps its type and its blanks
-        _put(payload, path.split("."), _typed(was, path, text.strip()))
+        value = _typed(was, path, text.strip())
+        if isinstance(value, str):
+            value = rules.typed(catalogue, one["kind"], one.get("destination"), path, value)
+        _put(payload, path.split("."), value)
     return payload
 
 
@@ -118,9 +144,9 @@ def _put(payload, names, value):
         payload[names[-1]] = value
 
 
-def asked(one, values):
+def asked(one, values, catalogue=None):
     """The arguments of the engine's ``edit``."""
-    payload = changed(one, values)
+    payload = changed(one, values, catalogue)
     made = {"id": one["id"], "payload": payload}
     if one["kind"] in FIELDS:
         made["title"] = model.title(one["kind"], payload)

@@ -85,6 +85,8 @@ def _chosen(app, event):
         app.attention.pick(target.getAttribute("data-pick"), target.checked)
     elif target.getAttribute("data-select"):
         app.outbox.pick(target.getAttribute("data-select"), target.checked)
+    elif target.id == "outbox-only":
+        app.outbox.only(target.value)
     elif target.closest("#settings") is not None:
         app.settings.changed()
 

@@ -4,7 +4,7 @@ takes it in another way. Loaded when it is first wanted.
 Each file is a press of its own: browsers ask before a page saves several by itself.
 """
 
-from app import device, dom, readable
+from app import catalogue, device, dom, readable
 from app.device import DeviceError
 from app.engine_client import EngineError
 from app.views import export as view
@@ -28,6 +28,7 @@ class Export:
         except EngineError as error:
             self._app.notes.add((error.message + " " + error.todo).strip(), "bad")
             return
+        catalogue.tell(self._app.state["catalogue"], one)
         self._asked = {"view": view.dialog, "one": one, "files": {}, "told": ""}
         self._app.asking.ask(self._asked)
 

@@ -12,6 +12,11 @@ from app.device import DeviceError
 IMAGE_SHOWN_BYTES_MAX = 20 * 1024 * 1024
 
 
+def _refused(one):
+    """It does not go along."""
+    return one["state"] == "refused" or bool(one.get("over"))
+
+
 class Files:
     """The list a form shows, and the queue that stores it."""
 
@@ -20,8 +25,7 @@ class Files:
         self._app = app
         self._form = form
         self._on_change = on_change
-        #: attachment id -> (the JS File it came from, limit in bytes, whether to reduce it), while
-        #: this page lives.
+        #: attachment id -> (the JS File it came from, whether to reduce it), while this page lives.
         self._sources = {}
         self._queue = []
         self._current = None
@@ -44,19 +48,14 @@ class Files:
                 "state": "waiting",
                 "error": None,
             }
-            taken = len([other for other in self.items if other["state"] != "refused"])
+            taken = len([other for other in self.items if not _refused(other)])
             reducible = model.can_reduce(one["type"]) and not keep_original
-            if taken >= limits["attachments"]:
-                one["state"] = "refused"
-                one["error"] = "At most {} files can be attached.".format(limits["attachments"])
-            elif one["size"] > limits["attachment_bytes"] and not reducible:
-                one["state"] = "refused"
-                one["error"] = model.limit_error(
-                    "The file", one["size"], limits["attachment_bytes"]
-                )
+            one["error"] = model.refusal(one["size"], reducible, taken, limits)
+            self._sources[one["id"]] = (file, reducible)
             self.items.append(one)
-            if one["state"] == "waiting":
-                self._sources[one["id"]] = (file, limits["attachment_bytes"], reducible)
+            if one["error"]:
+                one["state"] = "refused"
+            else:
                 self._queue.append(one)
         self._on_change()
         self._work()
@@ -73,7 +72,8 @@ class Files:
                 one = self._queue.pop(0)
                 if self._has(one):
                     self._current = one
-                    file, limit, reduce = self._sources[one["id"]]
+                    file, reduce = self._sources[one["id"]]
+                    limit = self._form.limits()["attachment_bytes"]
                     if one.get("held") is None:
                         await self._store(one, file, limit, reduce)
                     else:
@@ -173,6 +173,30 @@ class Files:
         one["reduced"] = True
         return smaller
 
+    def recheck(self, limits):
+        """Another destination takes other files, and one file less makes room: what cannot go along
+        says why, and what was refused and can go along now is stored."""
+        taken = 0
+        for one in self.items:
+            source = self._sources.get(one["id"])
+            reducible = source is not None and source[1] and not one.get("before")
+            why = model.refusal(one["size"], reducible, taken, limits)
+            if one["state"] != "refused":
+                one["over"] = why
+            elif why or source is None:
+                one["error"] = why or one["error"]
+            else:
+                self._once_more(one, source[0])
+            taken += not _refused(one)
+        self._work()
+
+    def _once_more(self, one, file):
+        facts = dom.file_facts(file)
+        one.update({"name": facts["name"] or "pasted", "type": facts["type"]})
+        one.update({"size": facts["size"], "before": None, "done": 0})
+        one["state"], one["error"] = "waiting", None
+        self._queue.append(one)
+
     def use_original(self, identity):
         """Store the file as it was chosen instead of the reduced copy."""
         one = self.by_id(identity)
@@ -202,7 +226,7 @@ class Files:
                 "done": 0,
             }
         )
-        self._sources[one["id"]] = (file, limits["attachment_bytes"], False)
+        self._sources[one["id"]] = (file, False)
         self._queue.append(one)
         self._on_change()
         self._work()
@@ -221,11 +245,13 @@ class Files:
             return None
         place = self.items.index(one)
         self.items = [other for other in self.items if other is not one]
+        self.recheck(self._form.limits())
         self._on_change(stored=True)
         return (one, place)
 
     def put_back(self, one, place):
         self.items.insert(place, one)
+        self.recheck(self._form.limits())
         waits = one["state"] == "waiting" and not any(other is one for other in self._queue)
         if waits and self._current is not one:
             self._queue.append(one)  # its turn came while it was off
@@ -256,6 +282,7 @@ class Files:
             one["state"] = "stored"
             one["done"] = one["size"]
             self.items.append(one)
+        self.recheck(self._form.limits())
         self._on_change()
         for one in kept:
             if (one.get("type") or "").startswith("image/"):

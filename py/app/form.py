@@ -2,7 +2,8 @@
 
 import asyncio
 
-from app import catalogue, device, dom, model
+from app import device, dom, model
+from app.destined import Destined
 from app.device import DeviceError
 from app.engine_client import EngineError
 from app.files import Files
@@ -12,7 +13,7 @@ from app.views import capture as view
 AUTOSAVE_MS = 400
 
 
-class Form(Held):
+class Form(Held, Destined):
     """The form ``kind`` of index.html (ids start with its name)."""
 
     def __init__(self, app, kind):
@@ -33,6 +34,7 @@ class Form(Held):
         self._kept_changes = 0
         self._autosaving = False
         self._draft_lock = asyncio.Lock()  # a draft must not land after its capture
+        self._begin()
         self.files = Files(app, self, self._files_changed)
 
     # Showing
@@ -45,6 +47,7 @@ class Form(Held):
             "errors": self._errors,
             "undo": self._undo is not None,
             "draft_kept": self._draft_kept,
+            "limits": self.limits(),
         }
         self._app.state["held"][self.kind] = self.phase == "held"
         dom.show(self.kind + "-note", view.save_note(shown))
@@ -58,25 +61,6 @@ class Form(Held):
         if self.phase in ("saved", "kept"):
             self.phase, self._undo = "idle", None
             self.show()
-
-    def show_choices(self):
-        """Offer what the catalogue offers; a choice already made stays chosen."""
-        values = dom.values(self.kind)
-        given = self._app.state["catalogue"]
-        if self.kind == "ticket":
-            for field in ("category", "severity"):
-                pairs = model.choices(self.kind, field, given)
-                dom.show(field, view.options(pairs, values.get(field), "Not set"))
-        fit = catalogue.destinations(given, self.kind)
-        dom.reveal(self.kind + "-destination", len(fit) > 1)
-        pairs = [(one["name"], one.get("title") or one["name"]) for one in fit]
-        chosen = values.get("destination")
-        dom.show(self.kind + "-destination-choice", view.options(pairs, chosen, "Where it belongs"))
-
-    def limits(self):
-        return catalogue.limits(
-            self._app.state["catalogue"], self.kind, dom.values(self.kind).get("destination")
-        )
 
     def _files_changed(self, stored=False):
         if stored:
@@ -96,7 +80,7 @@ class Form(Held):
                 self._app.storage_problem(error)
                 return
             if draft:
-                dom.fill(self.kind, draft["values"], only_empty=True)
+                self._fill(draft["values"], only_empty=True)
                 self._draft_kept = True
                 self._undo = None  # it would overwrite the draft
                 self._holding(draft.get("held"))
@@ -116,12 +100,14 @@ class Form(Held):
 
     def changed(self):
         """Something was typed or chosen: keep it soon."""
-        if self.phase in ("saved", "kept") and not model.blank(dom.values(self.kind)):
+        values = self.values()
+        moved = self._follow(values)
+        if self.phase in ("saved", "kept") and not self.blank(values):
             self.phase, self._undo = "idle", None  # Undo would overwrite what is typed now
         if self.phase == "failed":
             self.phase = "idle"
-        if self._errors:
-            self._check(dom.values(self.kind))
+        if self._errors or moved:
+            self._check(self.values(), filled=not self._errors)
             self.show()
         self._keep_soon()
 
@@ -146,9 +132,9 @@ class Form(Held):
             if self._slot is None or self._kept_changes == self._changes:
                 return
             seen = self._changes
-            values = dom.values(self.kind)
+            values = self.values()
             try:
-                if model.blank(values) and not self.files.items:
+                if self.blank(values) and not self.files.items:
                     self._let_go()
                     if self._draft_of is None:
                         await self._app.device.drop_draft(self._slot)
@@ -167,24 +153,14 @@ class Form(Held):
 
     def unsaved(self):
         """What stands in the form is not kept as a draft."""
-        return self._kept_changes != self._changes and not model.blank(dom.values(self.kind))
+        return self._kept_changes != self._changes and not self.blank(self.values())
 
     # Saving
-
-    def _check(self, values):
-        wrong = catalogue.check(self._app.state["catalogue"], self.kind, values)
-        self._errors = {}
-        for name in model.fields(self.kind):
-            text = wrong.get(name)
-            if text:
-                self._errors[name] = text
-            dom.field_error(self.kind, name, text)
-            dom.show("{}-{}-error".format(self.kind, name.replace(".", "-")), view.error(text))
 
     async def save_early(self):
         """Save was chosen before the app was up: what stood in the form then, once its files are
         stored; nothing of a draft that is found meanwhile."""
-        values, files = dom.values(self.kind), list(self.files.items)
+        values, files = self.values(), list(self.files.items)
         self.phase = "saving"
         self.show()
         await self.files.settled()
@@ -194,18 +170,23 @@ class Form(Held):
     def save(self):
         """From the click to "Saved on this device"; until then the form keeps everything. To be
         awaited: what is saved is what stood there when this was called."""
-        return self._save(dom.values(self.kind), list(self.files.items), self._slot)
+        return self._save(self.values(), list(self.files.items), self._slot)
 
     async def _save(self, values, files, slot, by_itself=False):
         """``slot``: the draft that this was, which goes with it."""
         if self.phase == "saving" or model.why_not_save(files):
             self.show()
             return
+        if not self._app.known.is_set():  # what the destination asks for lies in the storage
+            self.phase = "saving"
+            self.show()
+            await self._app.known.wait()
+        values["destination"] = self.meant(values)
         self._check(values)
         if self._errors:
             self.phase = "idle"
             self.show()
-            dom.focus_field(self.kind, model.first_wrong(self.kind, self._errors))
+            dom.focus_field(self.kind, model.first_wrong(self.names(), self._errors))
             return
         self.phase = "saving"
         self._undo = None
@@ -215,8 +196,9 @@ class Form(Held):
             async with self._draft_lock:
                 await self._app.device.tried()
                 known = self.held or {"id": device.uuid7(), "at": device.now()}
+                facts, given = self._app.state["facts"], self._app.state["catalogue"]
                 made = model.capture(
-                    self.kind, known["id"], known["at"], values, files, self._app.state["facts"]
+                    self.kind, known["id"], known["at"], values, files, facts, given
                 )
                 lack = model.full(self._app.state, self.kind)
                 if lack is not None:
@@ -284,11 +266,12 @@ class Form(Held):
         """The form is ready for the next one; what was typed since stays."""
         self.phase = phase
         self._draft_kept = False
-        dom.clear(self.kind, values)
+        self._typed = {}
+        dom.clear(self.kind, values, stays="destination")
         self._fill_requester(self._requester(values))
         self.files.captured(files)
         self._kept_changes = self._changes
-        if self.files.items or not model.blank(dom.values(self.kind)):
+        if self.files.items or not self.blank(self.values()):
             self._undo = None  # it would overwrite what somebody went on with meanwhile
             self._keep_soon()
 
@@ -321,7 +304,7 @@ class Form(Held):
             self._app.notes.add("It was too late to take it back. " + error.message, "bad")
             return
         self.phase = "idle"
-        dom.fill(self.kind, last["values"])
+        self._fill(last["values"])
         if files:
             await self.files.restore(files)
         elif last["files"]:

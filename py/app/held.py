@@ -42,10 +42,12 @@ class Held:
             return
         if self.held["code"] != "QUEUE_FULL" and not storage:
             return
-        values = dom.values(self.kind)
+        values = self.values()
         files = list(self.files.items)
+        facts = self._app.state["facts"]
+        values["destination"] = self.meant(values)
         if model.why_not_save(files) or catalogue.check(
-            self._app.state["catalogue"], self.kind, values
+            self._app.state["catalogue"], self.kind, values, facts
         ):
             return  # it is being changed: a person's Save says what is wrong with it
         await self._save(values, files, self._slot, by_itself=True)

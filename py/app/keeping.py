@@ -4,9 +4,12 @@ What is done with what this tab holds is in `app.kept`, which is read only where
 """
 
 from app import device
+from app.destined import REMEMBERED
 from app.device import DeviceError
 
 NAME = "fieldpost"
+#: Under which name the forms find the catalogue before the engine is up.
+CATALOGUE = "catalogue"
 
 
 class Keeping:
@@ -33,6 +36,25 @@ class Keeping:
         await self._open()
         if not self.device.is_open:
             raise self.device.problem
+
+    async def load_known(self):
+        """What the destinations ask for, as last heard, and which were chosen: so that a form is
+        checked before the engine is up."""
+        try:
+            self.state["catalogue"] = await self.device.load_draft(CATALOGUE)
+            self.state["destinations"] = await self.device.load_draft(REMEMBERED) or {}
+        except DeviceError as error:
+            self.storage_problem(error)
+            return
+        for kind in self.forms:
+            self.forms[kind].follow_catalogue()
+
+    async def keep_catalogue(self, given):
+        if given is not None and self.device.is_open:
+            try:
+                await self.device.save_draft(CATALOGUE, given)
+            except DeviceError as error:
+                self.storage_problem(error)
 
     def saved_something(self):
         self.refresh_soon()

@@ -24,37 +24,46 @@ def fields(kind):
     }[kind]
 
 
-def first_wrong(kind, errors):
-    for name in fields(kind):
+def first_wrong(names, errors):
+    """The first of these that is wrong, else the first."""
+    for name in names:
         if name in errors:
             return name
-    return fields(kind)[0]
+    return names[0]
 
 
-def payload(kind, values, facts):
-    """The payload of docs/formats.md section 6 from a form's values (dotted names nest)."""
+def payload(kind, values, facts, given=None):
+    """The payload of docs/formats.md section 6 from a form's values (dotted names nest); ``given``:
+    the catalogue."""
     made = {}
-    for path in values:
-        value = values[path].strip() if isinstance(values[path], str) else values[path]
-        if value in ("", None) or path in ("priority", "destination"):
-            continue
-        place = made
-        names = path.split(".")
-        for name in names[:-1]:
-            place = place.setdefault(name, {})
-        place[names[-1]] = value
-    if kind == "feedback":
-        if "rating" in made:
-            made["rating"] = int(made["rating"])
-        made["context"] = facts
-    else:
-        made["systemInfo"] = facts
+    for name in values:
+        value = values[name].strip() if isinstance(values[name], str) else values[name]
+        path = catalogue.path_of(name)
+        if value not in ("", None) and path is not None:
+            value = catalogue.typed(given, kind, values.get("destination"), path, value)
+            _put(made, path.split("."), value)
+    if kind == "feedback" and "rating" in made:
+        made["rating"] = int(made["rating"])
+    mine = catalogue.FACTS[kind]
+    asked = made.get(mine)
+    made[mine] = dict(facts)
+    if isinstance(asked, dict):  # the device did not know, and a destination wants it
+        made[mine].update(asked)
     return made
 
 
-def capture(kind, identity, at, values, files, facts):
-    """What `device.capture` takes, without the draft's name."""
-    content = payload(kind, values, facts)
+def _put(place, names, value):
+    for name in names[:-1]:
+        if not isinstance(place.get(name), dict):
+            place[name] = {}
+        place = place[name]
+    if not isinstance(place.get(names[-1]), dict):
+        place[names[-1]] = value
+
+
+def capture(kind, identity, at, values, files, facts, given=None):
+    """What `device.capture` takes, without the draft's name; ``given``: the catalogue."""
+    content = payload(kind, values, facts, given)
     data = {
         # Fixed here: a copy of it that another device sends, from a rescue file, is the same one.
         "send_id": identity,
@@ -66,7 +75,7 @@ def capture(kind, identity, at, values, files, facts):
     }
     if values.get("priority"):
         data["priority"] = PRIORITIES[values["priority"]]
-    if values.get("destination"):
+    if values.get("destination") not in (None, "", catalogue.INBOX):
         data["destination"] = values["destination"]
     return {"id": identity, "at": at, "data": data}
 
@@ -110,7 +119,7 @@ def why_not_save(files):
     if busy:
         return f"One moment: {len(busy)} attachments are still being put on this device."
     for one in files:
-        if one["state"] not in ("stored", "kept"):  # never left out without a word
+        if one["state"] not in ("stored", "kept") or one.get("over"):  # never left out without a word
             return "{} cannot be sent along. Remove it, then save.".format(one["name"])
     return None
 
@@ -307,12 +316,27 @@ def route(text):
     return (parts[0], parts[1] if len(parts) > 1 and parts[1] in known else known[0])
 
 
+def refusal(size, reducible, taken, limits):
+    """Why a file of this size cannot go along with ``taken`` others, in words; None when it can.
+    ``limits``: see `catalogue.limits`; ``reducible``: it is a photo that gets smaller first."""
+    if not limits["attachments"]:
+        return "{} takes no files.".format(limits["title"])
+    if taken >= limits["attachments"]:
+        return "At most {} can be attached.".format(words.count(limits["attachments"], "file"))
+    if size > limits["attachment_bytes"] and not reducible:
+        return limit_error("The file", size, limits["attachment_bytes"])
+    return None
+
+
 def limit_error(name, size, most):
     most = words.size(most)
     return f"{name} is {words.size(size)}; at most {most} can be attached. Choose a smaller file."
 
 
-def choices(kind, field, given):
-    """(value, words) pairs for a select of this field."""
-    values = catalogue.choices(given, kind, field)
+def choices(kind, field, given, name=None, chosen=None):
+    """(value, words) pairs for a select of this field, as the destination ``name`` has them; what
+    is ``chosen`` already stays among them: a person changes it, not the form."""
+    values = [str(value) for value in catalogue.choices(given, kind, field, name)]
+    if chosen and chosen not in values:
+        values.append(chosen)
     return [(value, value[:1].upper() + value[1:]) for value in values]

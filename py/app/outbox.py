@@ -1,6 +1,6 @@
 """The outbox's side of the app: which page of the queue is shown, and the acts on its rows."""
 
-from app import device, dom
+from app import catalogue, device, dom
 from app.engine_client import EngineError
 from app.pages import Pages
 from app.views import detail as detail_view
@@ -45,6 +45,15 @@ class Outbox:
         if self._box["view"] != name:
             self._box.update({"chosen": None, "left": None})
         self._pages.choose(name)
+
+    def only(self, name):
+        """Those for one destination; "" for all."""
+        self._box["left"] = None
+        if self.selecting:
+            self._box["chosen"] = []
+        self._pages.choose_only(name)
+        self._app.show()
+        self._app.refresh_soon()
 
     async def refresh(self):
         await self._pages.refresh()
@@ -169,6 +178,7 @@ class Outbox:
             return False
         if self._open != identity:
             return False
+        catalogue.tell(self._app.state["catalogue"], one)
         dom.show("detail", detail_view.detail(one, device.now()))
         return True
 

@@ -101,16 +101,27 @@ def text(one, iso):
     """What a person would write into another form or a message."""
     kind = words.KINDS.get(one["kind"], (one["kind"],))[0]
     lines = [f"{kind}: {words.title(one)}", ""]
-    lines.extend([f"{label}: {said}" for label, said in rows(one.get("payload") or {})])
+    lines.extend([f"{label}: {what}" for label, what in said(one)])
     names = [part.get("name") or "Attachment" for part in files(one)]
     if names:
         lines.extend(["", "Attachments: " + ", ".join(names)])
-    said = (one.get("answer") or {}).get("text")
-    if said:
-        lines.extend(["", "The server said: " + said])
+    answered = (one.get("answer") or {}).get("text")
+    if answered:
+        lines.extend(["", "The server said: " + answered])
     saved = "Saved " + (iso(one.get("created_at")) or "")
     lines.extend(["", "{}, id {}".format(saved.strip(), one["id"])])
     return "\n".join(lines) + "\n"
+
+
+def said(one):
+    """``[(label, text)]`` of what an item says; of one that comes of another, which that is."""
+    payload = one.get("payload") or {}
+    if one["kind"] == "attachment":
+        pairs = [("File", payload.get("name")), ("Belongs to", payload.get("title"))]
+        return [(label, text) for label, text in pairs if text]
+    if one["kind"] == "sweep":
+        return []
+    return rows(payload)
 
 
 def rows(payload):

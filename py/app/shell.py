@@ -40,6 +40,7 @@ class App(Keeping):
             "storage_error": None,
             "offline_ready": False,
             "catalogue": None,
+            "destinations": {},
             "facts": {},
             "storage": {},
             "version": None,
@@ -60,6 +61,8 @@ class App(Keeping):
         self._kept = None
         self._warns = False
         self._opening = asyncio.Lock()
+        #: Once it is known what was stored of the catalogue, if anything.
+        self.known = asyncio.Event()
         self._screen = None
         self._dirty = False
         self._refreshing = False
@@ -149,7 +152,10 @@ class App(Keeping):
         """The storage first, then what lies in it; tried again while another tab blocks it."""
         async with self._opening:
             if not self.device.is_open:
-                await self._open_now()
+                try:
+                    await self._open_now()
+                finally:
+                    self.known.set()
 
     async def _open_now(self):
         try:
@@ -158,6 +164,8 @@ class App(Keeping):
         except DeviceError as error:
             self.storage_problem(error)
             return
+        await self.load_known()
+        self.known.set()
         self.storage_works()
         device_module.on_changed(NAME, self._told)
         try:
@@ -171,6 +179,7 @@ class App(Keeping):
         self.show()
         self.state["facts"] = later.system_info(await device_module.facts())
         dom.show("facts", capture_view.facts(self.state["facts"]))
+        self._draw_forms(self.forms)  # what the device knows, nobody is asked for
 
     async def _has_draft(self, tab):
         for kind in self.forms:
@@ -245,7 +254,8 @@ class App(Keeping):
         if given != self.state["catalogue"]:
             self.state["catalogue"] = given
             for kind in self.forms:
-                self.forms[kind].show_choices()
+                self.forms[kind].follow_catalogue()
+            self.task(self.keep_catalogue(given))
 
     async def _tick(self):
         """Times move on, and what no message told is noticed."""

@@ -8,7 +8,13 @@ DAY_MS = 24 * HOUR_MS
 PASSPHRASE_MIN = 12
 
 #: What a kind is called, and its drawing.
-KINDS = {"ticket": ("Ticket", "ticket"), "feedback": ("Feedback", "message")}
+KINDS = {
+    "ticket": ("Ticket", "ticket"),
+    "feedback": ("Feedback", "message"),
+    # What comes of an item, and nobody wrote.
+    "attachment": ("File", "clip"),
+    "sweep": ("Looks for doubles", "copy"),
+}
 
 #: More than one of a kind, and what else is counted.
 PLURALS = {
@@ -144,14 +150,33 @@ def percent(done, of):
 
 
 def state(row):
-    """(words, tone) of a row."""
-    name = row.get("state") or "pending"
-    return (row.get("state_text") or STATES.get(name, name), TONES.get(name, "wait"))
+    """(words, tone) of a row; ``to``: its destination's title, where that is behind the gateway
+    (see `catalogue.tell`)."""
+    name, to = row.get("state") or "pending", row.get("to")
+    text = row.get("state_text") or STATES.get(name, name)
+    if to and name == "handed_over":
+        text = "At the gateway, on its way to " + to
+    elif to and name == "completed" and row["kind"] != "sweep":
+        text = "In " + to
+        if row["kind"] in KINDS and row.get("remote_id"):
+            text += " as " + row["remote_id"]
+    return (text, TONES.get(name, "wait"))
 
 
 def title(row):
     """What an item is called: its title, or its kind."""
-    return row.get("title") or KINDS.get(row["kind"], (row["kind"],))[0]
+    kind, said = row["kind"], row.get("title")
+    if kind == "attachment":
+        return "A file that was refused: {}".format(said or "Attachment")
+    if kind == "sweep":
+        return f"Looks for doubles of “{said}”" if said else KINDS[kind][0]
+    return said or KINDS.get(kind, (kind,))[0]
+
+
+def why(row):
+    """Why it is not moving, unless its state says it already."""
+    told = row.get("to") and row.get("state") == "handed_over"
+    return None if told else row.get("why") or None
 
 
 def priority(number):

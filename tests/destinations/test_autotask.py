@@ -163,8 +163,9 @@ def found(*rows: dict[str, object], next_url: str | None = None) -> Response:
 def test_a_lookup_believes_only_rows_with_the_same_id() -> None:
     made, other = adapter(), {"id": 4, "externalID": "another"}
     assert made.read_find(item(), found()).absent
-    assert made.read_find(item(), found(other)).absent
-    # The filter was not obeyed: more pages, or rows that do not tell.
+    # The filter was not obeyed.
+    assert not made.read_find(item(), found(other)).absent
+    assert not made.read_find(item(), found(next_url=ZONE + "v1.0/more")).absent
     assert not made.read_find(item(), found(other, next_url=ZONE + "v1.0/more")).absent
     assert not made.read_find(item(), found({"id": 4})).absent
     assert not made.read_find(item(), answer({"errors": ["?"]}, 500)).absent

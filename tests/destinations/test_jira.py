@@ -193,7 +193,7 @@ ANSWERS = [
     (error(422, "Bad"), Class.PERMANENT, "online", False),
     (error(413, "Too large"), Class.TOO_LARGE, "online", False),
     (error(403, "No permission"), Class.PERMISSION, "online", False),
-    (error(409, "Conflict"), Class.CONFLICT, "online", False),
+    (error(409, "Conflict"), Class.UNKNOWN, "online", False),
     (error(401, "Who?"), Class.AUTH, "signed_out", True),
     (answer({"errorMessages": ["x"]}, 400, **FAILED), Class.AUTH, "signed_out", True),
     (answer({"message": "Out", "status-code": 404}, 404), Class.PERMANENT, "online", False),

@@ -170,7 +170,7 @@ OTHER_RACE = f"duplicate value found: Serial__c duplicates value on record with 
         (fails(404, "NOT_FOUND"), Class.PERMANENT, "online"),
         (said(404, b"<html>nobody</html>"), Class.UNKNOWN, "unreachable"),
         (fails(405, "METHOD_NOT_ALLOWED"), Class.PERMANENT, "online"),
-        (fails(408, "TIMEOUT"), Class.UNKNOWN, "online"),
+        (fails(408, "TIMEOUT"), Class.UNKNOWN, "unreachable"),
         (fails(413, "REQUEST_ENTITY_TOO_LARGE"), Class.TOO_LARGE, "online"),
         (fails(415, "UNSUPPORTED_MEDIA_TYPE"), Class.PERMANENT, "online"),
         (said(429, b""), Class.RATE_LIMITED, "limited"),

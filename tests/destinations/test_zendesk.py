@@ -168,7 +168,7 @@ INVALID = {
         (said(404, {"error": "InvalidEndpoint"}), Class.PERMANENT, "online"),
         (said(404, b"<html>No such help desk</html>"), Class.UNKNOWN, "unreachable"),
         (said(409, {"error": "Conflict"}), Class.UNKNOWN, "online"),
-        (said(408, {"error": "Timeout"}), Class.UNKNOWN, "online"),
+        (said(408, {"error": "Timeout"}), Class.UNKNOWN, "unreachable"),
         (said(413, {"error": "TooLarge"}), Class.TOO_LARGE, "online"),
         (said(422, INVALID), Class.PERMANENT, "online"),
         (said(422, {"errors": [{"code": "Odd", "title": "Odd"}]}), Class.PERMANENT, "online"),

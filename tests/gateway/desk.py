@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from fieldpost.destinations.adapter import Adapter
 from fieldpost.destinations.answers import ONLINE, read_json
@@ -19,10 +20,12 @@ SECRET = "Bearer desk-secret-token"
 
 
 class Desk(Vendor):
-    """``refuses``: summary -> what is wrong with it; ``largest``: bytes of a file."""
+    """``refuses``: summary -> what is wrong with it; ``largest``: bytes of a file; ``wants``: what
+    its form asks for."""
 
-    def __init__(self) -> None:
-        super().__init__(URL)
+    def __init__(self, url: str = URL) -> None:
+        super().__init__(url)
+        self.wants: dict[str, Any] = {"required": ["summary", "category"]}
         self.refuses: dict[str, str] = {}
         self.largest = 1_000_000_000
 
@@ -32,7 +35,7 @@ class Desk(Vendor):
     def route(self, ask: Ask) -> Response:
         match ask.path.strip("/").split("/"):
             case ["fields"]:
-                return answer({"required": ["summary", "category"]})
+                return answer(self.wants)
             case ["tickets"] if ask.method == "GET":
                 found = [self._shown(each) for each in self.records if each.op == ask.query["op"]]
                 return answer({"tickets": found})
@@ -74,13 +77,14 @@ DECLARED = Declaration(
 @dataclass
 class DeskAdapter(Adapter):
     declaration: Declaration = field(default=DECLARED)
+    url: str = URL
 
     def intent(self, item: Item, body: bytes, manifests: Sequence[Manifest]) -> bytes:
         return json.dumps({"op": item.id, **json.loads(body)}).encode()
 
     def request(self, intents: Sequence[bytes], acknowledge: Sequence[str]) -> Request:
         headers = {"Content-Type": "application/json"}
-        return self.signed(Request("POST", f"{URL}/tickets", headers, intents[0]))
+        return self.signed(Request("POST", f"{self.url}/tickets", headers, intents[0]))
 
     def read(self, items: Sequence[Item], response: Response) -> Reading:
         said = read_json(response)
@@ -90,10 +94,10 @@ class DeskAdapter(Adapter):
 
     def _there(self, item: Item, number: str) -> Outcome:
         cls = Class.ACCEPTED if item.attachments else Class.DELIVERED
-        return Outcome(cls, remote_id=number, remote_url=f"{URL}/show/{number}")
+        return Outcome(cls, remote_id=number, remote_url=f"{self.url}/show/{number}")
 
     def find(self, item: Item) -> Request:
-        return self.signed(Request("GET", f"{URL}/tickets?op={item.id}"))
+        return self.signed(Request("GET", f"{self.url}/tickets?op={item.id}"))
 
     def read_find(self, item: Item, response: Response) -> Finding:
         said = read_json(response)
@@ -112,7 +116,7 @@ class DeskAdapter(Adapter):
         *,
         again: bool,
     ) -> Script[Reading]:
-        url = f"{URL}/tickets/{remote_id}/files/{manifest.name}"
+        url = f"{self.url}/tickets/{remote_id}/files/{manifest.name}"
         if again:
             held = read_json((yield self.signed(Request("GET", url)))) or {}
             if manifest.size in held.get("sizes", []):
@@ -126,5 +130,13 @@ class DeskAdapter(Adapter):
         return self.failed(1, response)
 
     def discover(self) -> Script[Discovered | None]:
-        said = read_json((yield self.signed(Request("GET", f"{URL}/fields"))))
-        return None if said is None else Discovered({"ticket": tuple(said["required"])})
+        said = read_json((yield self.signed(Request("GET", f"{self.url}/fields"))))
+        if said is None:
+            return None
+        choices = {name: tuple(values) for name, values in said.get("choices", {}).items()}
+        return Discovered(
+            {"ticket": tuple(said["required"])},
+            {"ticket": choices},
+            {"ticket": said.get("max_length", {})},
+            said.get("file_bytes"),
+        )

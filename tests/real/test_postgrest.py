@@ -273,7 +273,8 @@ async def test_two_who_tell_of_a_call_at_once_make_one_event(
     )
     with psycopg.connect(server.dsn) as one, psycopg.connect(server.dsn) as other:
         one.execute(insert, (31,))
-        waiting = asyncio.create_task(asyncio.to_thread(other.execute, insert, (32,)))
+        loop = asyncio.get_running_loop()
+        waiting = loop.run_in_executor(None, other.execute, insert, (32,))  # begins at once
         locks = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
         until = time.monotonic() + 30
         while rows(server, locks) == [(0,)]:  # the server tells nobody that one waits

@@ -161,7 +161,7 @@ LAGS = Lookup(settle_ms=2_000, repeat_ms=(15_000, 60_000, 300_000), sweep_ms=600
 class Sweeps(GUIDE.Roundup):
     """Of a tracker whose search lags: what is there twice is closed but for the oldest."""
 
-    def sweep(self, item: Any, swept: str) -> Any:
+    def sweep(self, item: Any, swept: str, remote_id: str | None) -> Any:
         found = yield self._asking("GET", f"issue?external_id:={swept}&@fields=external_id")
         rows = self._rows(found)
         if rows is None:

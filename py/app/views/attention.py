@@ -93,7 +93,6 @@ def listing(state):
 
 def row(one, now, chosen):
     """What it is, why it stands here, what the server said, and what can be done."""
-    text, tone = words.state(one)
     title_id = "a-" + one["id"]
     kind = words.KINDS.get(one["kind"], (one["kind"], "file"))
     name = words.title(one)
@@ -107,7 +106,8 @@ def row(one, now, chosen):
         },
     )
     facts = [
-        h("span", {"class": "state " + tone}, text),
+        outbox.standing(one),
+        outbox.bound(one),
         when(one["updated_at"], words.ago(one["updated_at"], now)),
         h("span", {}, icon(kind[1]), kind[0]),
         outbox.attachments(one),
@@ -117,6 +117,7 @@ def row(one, now, chosen):
         {"class": "body"},
         button(name, "open", {"class": "title", "id": title_id, "data-id": one["id"]}),
         h("p", {"class": "meta"}, facts),
+        outbox.belongs(one),
         h("p", {"class": "why"}, one["why"]) if one.get("why") else None,
         _answer(one.get("answer")),
     )

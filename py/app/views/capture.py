@@ -15,7 +15,44 @@ def error(text):
 
 def attachments(form):
     """Chosen files, each with how far it is on its way into this device's storage."""
+    limits = form.get("limits")
+    if limits and not limits["attachments"] and not form["files"]:
+        return [h("li", {"key": "none", "class": "meta"}, limits["title"], " takes no files.")]
     return [_attachment(one) for one in form["files"]]
+
+
+def further(kind, fields, errors):
+    """Inputs for what the destination requires and the page has no field of (see
+    `catalogue.further`)."""
+    return [_further(kind, one, errors.get(one["name"])) for one in fields]
+
+
+def _further(kind, one, wrong):
+    identity = "{}-{}".format(kind, one["name"].replace(".", "-"))
+    props = {
+        "id": identity,
+        "name": one["name"],
+        "required": True,
+        "autocomplete": "off",
+        "aria-describedby": identity + "-error",
+        "aria-invalid": "true" if wrong else None,
+    }
+    if one["type"] == "choice":
+        pairs = one["options"]
+        control = h("select", props, options(pairs, None, "Not set"))
+    elif one["type"] == "text":
+        props["rows"] = "3"
+        control = h("textarea", props)
+    else:
+        props["type"] = "text"
+        control = h("input", props)
+    return h(
+        "div",
+        {"class": "field", "key": one["name"] + one["type"]},
+        h("label", {"for": identity}, one["label"]),
+        control,
+        h("p", {"id": identity + "-error", "class": "error"}, error(wrong)),
+    )
 
 
 def _attachment(one):
@@ -43,7 +80,7 @@ def _attachment(one):
         "aria-label": "Remove " + one["name"],
     }
     body = h("div", {"class": "body"}, h("p", {"class": "name"}, one["name"]), facts, progress)
-    kind = "file bad" if state in ("failed", "refused") else "file"
+    kind = "file bad" if state in ("failed", "refused") or one.get("over") else "file"
     return h(
         "li",
         {"key": one["id"], "class": kind},
@@ -62,6 +99,8 @@ def _facts(one):
     state = one["state"]
     if state in ("failed", "refused"):
         return [icon("alert"), one["error"]]
+    if one.get("over"):
+        return [icon("alert"), one["over"]]
     if state == "waiting":
         return "Waiting its turn"
     if state == "reducing":
@@ -113,8 +152,11 @@ def save_note(form):
 
 
 def options(pairs, chosen, empty):
-    """The options of a select; ``empty`` is what it says when nothing is chosen."""
-    shown = [h("option", {"key": "", "value": "", "selected": not chosen}, empty)]
+    """The options of a select; ``empty`` is what it says when nothing is chosen (None: something
+    always is)."""
+    shown = []
+    if empty is not None:
+        shown.append(h("option", {"key": "", "value": "", "selected": not chosen}, empty))
     for value, text in pairs:
         shown.append(h("option", {"key": value, "value": value, "selected": value == chosen}, text))
     return shown

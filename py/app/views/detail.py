@@ -7,7 +7,7 @@ from app.views import outbox
 
 def detail(one, now):
     """The content of the dialog."""
-    text, tone = words.state(one)
+    tone = words.state(one)[1]
     kind = words.KINDS.get(one["kind"], (one["kind"], "file"))
     top = h(
         "header",
@@ -19,8 +19,8 @@ def detail(one, now):
     state = h(
         "p",
         {"class": "standing"},
-        h("span", {"class": "state " + tone}, text),
-        h("span", {"class": "why"}, one.get("why") or ""),
+        outbox.standing(one),
+        h("span", {"class": "why"}, words.why(one) or ""),
     )
     return [
         top,
@@ -30,7 +30,7 @@ def detail(one, now):
             state,
             outbox.acts(one, "detail-title", [name for name, _, _ in outbox.ACTS]),
             _facts(one, now),
-            _fields(one.get("payload") or {}),
+            _fields(one),
             _files(one),
             _timeline(one, now),
         ),
@@ -71,8 +71,10 @@ def _pair(name, value):
     return h("div", {}, h("dt", {}, name), h("dd", {}, value))
 
 
-def _fields(payload):
-    rows = readable.rows(payload)
+def _fields(one):
+    rows = readable.said(one)
+    if not rows:
+        return None
     return h(
         "section",
         {},

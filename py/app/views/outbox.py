@@ -2,6 +2,7 @@
 
 from app import model, words
 from app.element import button, h, icon, when
+from app.views import only
 
 #: Acts a row offers, in the order of the buttons: (name in ``can``, words, drawing).
 ACTS = (
@@ -52,6 +53,7 @@ def head(state):
         _said(state, status),
         _attention(status),
         left(state["outbox"]),
+        only.choice(state),
     ]
 
 
@@ -153,6 +155,8 @@ def listing(state):
     box = state["outbox"]
     if box["rows"] is None:
         return starting(state, box, model.waiting(state))
+    if not box["rows"] and box.get("only"):
+        return [only.nothing(state, box)]
     if not box["rows"]:
         text, more = EMPTY[box["view"]]
         if box["view"] == "waiting" and model.waiting(state):
@@ -214,17 +218,46 @@ def row(one, now):
 
 def body(one, now, title):
     """The lines of a row."""
-    text, tone = words.state(one)
-    why = h("p", {"class": "why"}, one["why"]) if one.get("why") else None
+    why = words.why(one)
     facts = [
-        h("span", {"class": "state " + tone}, text),
+        standing(one),
+        bound(one),
         priority(one),
         when(one["created_at"], words.ago(one["created_at"], now)),
         h("span", {}, words.size(one.get("size") or 0)),
         attachments(one),
-        remote(one),
+        None if _named(one) else remote(one),
     ]
-    return h("div", {"class": "body"}, title, h("p", {"class": "meta"}, facts), why)
+    why = h("p", {"class": "why"}, why) if why else None
+    return h("div", {"class": "body"}, title, h("p", {"class": "meta"}, facts), belongs(one), why)
+
+
+def standing(one):
+    """Where it stands; at its destination, with the number there as a link."""
+    text, tone = words.state(one)
+    if not _named(one):
+        return h("span", {"class": "state " + tone}, text)
+    said = text[: len(text) - len(one["remote_id"])]
+    return h("span", {"class": "state " + tone}, said, remote(one))
+
+
+def _named(one):
+    """The words of its state end with its number at the destination."""
+    return bool(one.get("remote_id")) and words.state(one)[0].endswith(" as " + one["remote_id"])
+
+
+def bound(one):
+    """Where it goes, while its state does not say so."""
+    if not one.get("to") or one["state"] in ("handed_over", "completed"):
+        return None
+    return h("span", {}, "for " + one["to"])
+
+
+def belongs(one):
+    """The item that this one comes of."""
+    if not one.get("of"):
+        return None
+    return h("p", {"class": "of"}, "Belongs to “", one["of"], "”")
 
 
 def priority(one):
@@ -252,9 +285,14 @@ def remote(one):
     name, url = one.get("remote_id"), one.get("remote_url")
     if not name:
         return None
-    if url and safe(url):
+    if url and (web(url) if one.get("to") else safe(url)):
         return h("a", {"href": url, "target": "_blank", "rel": "noopener"}, name, icon("external"))
     return h("span", {"class": "remote"}, name)
+
+
+def web(url):
+    """An address of http(s), whole."""
+    return url.partition(":")[0].lower() in ("http", "https") and "://" in url
 
 
 def safe(url):
@@ -267,6 +305,8 @@ def acts(one, title_id, names=None):
     """The buttons of a row, of those in ``names`` (None: all but Edit, which is in the detail);
     each is described by the row's title."""
     can = one.get("can") or []
+    if one["kind"] in ("attachment", "sweep"):  # nobody wrote them
+        can = [name for name in can if name != "edit"]
     can = [name for name in can if (name != "edit" if names is None else name in names)]
     if names and "export" in names:
         can.append("export")

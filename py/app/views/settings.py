@@ -14,6 +14,7 @@ def settings(state):
     return [
         _sending(state),
         server.server(state),
+        _destinations(state),
         _strategy(values, known["errors"]) if preferences.offered(values, "strategy") else None,
         _sync(values, known["errors"]) if preferences.offered(values, "sync") else None,
         _metered(values) if preferences.offered(values, "wait_for_unmetered") else None,
@@ -169,6 +170,55 @@ def _power(state, values):
     now = (network.get("thrift") or {}).get("text")
     switch = _switch("save_power", "set-power", values["save_power"], "Spare the battery", more)
     return server.card("power", "Battery", switch, h("p", {"class": "meta"}, now) if now else None)
+
+
+#: guarantee -> in plain words.
+SURE = {
+    "strong": "Arrives exactly once.",
+    "checked": "Looked up before it is sent again, so it arrives once.",
+    "repaired": "Could arrive twice after a fault; doubles are looked for and reported.",
+}
+#: state -> (words, tone) of a destination as the gateway last said.
+REACHED = {
+    "online": ("Works", "good"),
+    "unproven": ("Nothing was sent to it yet", "off"),
+    "unreachable": ("Not answering the gateway", "warn"),
+    "signed_out": ("Does not know the gateway: its administrator has to sign in", "warn"),
+    "sign_in_page": ("A sign-in page is in the way of the gateway", "warn"),
+    "limited": ("Asks the gateway to wait a little", "warn"),
+    "held": ("Stopped at the gateway", "warn"),
+    "paused": ("Paused at the gateway", "warn"),
+}
+
+
+def _destinations(state):
+    """What is behind the gateway, to read only: it is set up there."""
+    given = (state.get("catalogue") or {}).get("destinations") or []
+    if len(given) < 2:
+        return None
+    return server.card(
+        "destinations",
+        "Destinations",
+        h("p", {"class": "meta"}, "Set up at the gateway, as it last told."),
+        h("ul", {"class": "destinations"}, [_destination(one) for one in given]),
+    )
+
+
+def _destination(one):
+    text, tone = REACHED.get(one.get("state") or "online", (one.get("state"), "off"))
+    kinds = [words.KINDS[kind][0] for kind in one.get("kinds") or [] if kind in model.FORMS]
+    takes = "Takes {}.".format(" and ".join(kinds).lower()) if kinds else None
+    none = (one.get("limits") or {}).get("attachments") == 0
+    sure = SURE.get(one.get("guarantee"))
+    said = " ".join([part for part in (takes, none and "No files.", sure) if part])
+    name = h("span", {"class": "meta"}, one["name"]) if one.get("title") != one["name"] else None
+    return h(
+        "li",
+        {"key": one["name"]},
+        h("p", {}, h("strong", {}, one.get("title") or one["name"]), " ", name),
+        h("p", {"class": "state " + tone}, text),
+        h("p", {"class": "meta"}, said),
+    )
 
 
 def _limits(state):

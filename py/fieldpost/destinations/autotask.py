@@ -154,9 +154,9 @@ class Autotask(Adapter):
                 ONLINE,
                 Outcome(there.cls, None, text, 200, there.remote_id, there.remote_url),
             )
-        whole = not (answer or {}).get("pageDetails", {}).get("nextPageUrl")
-        told = all("externalID" in row for row in rows)
-        return Finding(ONLINE, absent=whole and told)
+        # Rows that nobody asked for: the question was not understood, so it proves nothing.
+        further = (answer or {}).get("pageDetails", {}).get("nextPageUrl")
+        return Finding(ONLINE, absent=not rows and not further)
 
     def _there(self, item: Item, number: int) -> Outcome:
         cls = Class.ACCEPTED if item.attachments else Class.DELIVERED

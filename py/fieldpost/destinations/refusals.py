@@ -25,8 +25,7 @@ from .fieldmap import Rule, offers
 
 _CLASSES = {
     403: Class.PERMISSION,
-    409: Class.CONFLICT,
-    412: Class.CONFLICT,
+    409: Class.UNKNOWN,  # of a request that makes something: it is looked for, and there or not
 }
 #: A success whose content does not prove it.
 UNPROVED = Outcome(

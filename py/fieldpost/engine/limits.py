@@ -45,6 +45,8 @@ LOCK_WAIT_MS = 2_000
 STEAL_AFTER_MS = 30_000
 BEAT_EVERY_MS = 5_000
 SYNC_EVERY_MS = 30_000
+#: What was handed over is asked after this soon; twice as long each time that nothing is new.
+RECEIPTS_FIRST_MS = 1_000
 #: How often what is over is looked through (A52).
 TIDY_EVERY_MS = 3600 * 1000
 

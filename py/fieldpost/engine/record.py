@@ -25,21 +25,29 @@ def dump(value: Any) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What a list shows of one row; at most `limits.HEAD_BYTES_MAX` bytes, the title is cut."""
+    """What a list shows of one row; at most `limits.HEAD_BYTES_MAX` bytes: the title is cut, and
+    ``of`` goes where there is no room for both.
+
+    ``of``: the title of the row that this one comes of, where it says more than its own.
+    """
 
     title: str
     remote_id: str | None = None
     remote_url: str | None = None
+    of: str | None = None
 
     def dump(self) -> bytes:
-        if self.remote_id is None and self.remote_url is None:
+        if self.remote_id is None and self.remote_url is None and self.of is None:
             whole = b'{"t":%b}' % _encode(self.title).encode()  # of a new item: nearly all of them
             if len(whole) <= HEAD_BYTES_MAX:
                 return whole
-        rest = {k: v for k, v in (("r", self.remote_id), ("u", self.remote_url)) if v}
+        named = (("r", self.remote_id), ("u", self.remote_url), ("o", self.of))
+        rest = {k: v for k, v in named if v}
         whole = dump({"t": self.title, **rest})
         if len(whole) <= HEAD_BYTES_MAX:
             return whole
+        if rest.pop("o", None) is not None:
+            return Head(self.title, self.remote_id, self.remote_url).dump()
         room = HEAD_BYTES_MAX - len(dump({"t": "", **rest}))
         title = self.title
         while len(dump(title)) - 2 > max(room, 0):
@@ -49,7 +57,7 @@ class Head:
     @classmethod
     def load(cls, data: bytes | None) -> Head:
         value = json.loads(data) if data else {}
-        return cls(value.get("t", ""), value.get("r"), value.get("u"))
+        return cls(value.get("t", ""), value.get("r"), value.get("u"), value.get("o"))
 
 
 def history_with(data: bytes | None, attempt: dict[str, Any]) -> bytes:

@@ -59,12 +59,19 @@ def refused_files(item: Item, head: bytes | None, outcome: Outcome, now: int) ->
         )
         said = Outcome(Class.PERMANENT, why.code, why.text)
         parts: dict[str, bytes | None] = {
-            "head": Head(why.name or known.title, known.remote_id, known.remote_url).dump(),
+            "head": _named_head(why.name, known).dump(),
             "body": body,
             "history": history_with(None, attempt_entry(1, now, now, said)),
         }
         writes.append(Write(Put(row, parts=parts, insert=True), was=None))
     return writes
+
+
+def _named_head(name: str, known: Head) -> Head:
+    """The head of a refused file's row: its own name, and that of the item it belongs to."""
+    if not name:
+        return Head(known.title, known.remote_id, known.remote_url)
+    return Head(name, known.remote_id, known.remote_url, known.title or None)
 
 
 def sweep_of(item: Item, head: bytes | None, sweep_id: str, at: int, now: int) -> Write:

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from fieldpost.engine.errors import QueueError
-from fieldpost.engine.limits import SYNC_EVERY_MS
+from fieldpost.engine.limits import RECEIPTS_FIRST_MS, SYNC_EVERY_MS
 from fieldpost.engine.pacing import Held
 
 from .committer import Change
@@ -41,6 +41,10 @@ class LaneLoop:
         #: What went wrong with the storage in the latest turn, None when nothing did.
         self.trouble: QueueError | None = None
         self.last_sync_at: int | None = None
+        #: After how long to ask what became of what was handed over; None while nothing is. Nobody
+        #: tells of an end, so it is asked for soon after a hand-over, then less and less often.
+        self._receipts_ms: int | None = None
+        self._seen_handed: tuple[int, int] = (0, 0)
         #: Wall clock of the next turn that a timer will start.
         self.next_turn_at: int | None = None
 
@@ -114,11 +118,27 @@ class LaneLoop:
             led = True
             try:
                 led = await self.turn()
+                await self._pace_receipts()
                 self.trouble = None
             except QueueError as error:
                 self.trouble = error
                 log.warning("sync turn failed: %s", error.code)
             await self._wait(led)
+
+    async def _pace_receipts(self) -> None:
+        """After each turn: begin again with the shortest wait where one was handed over, or a
+        receipt came; else twice as long as the last. Raises `QueueError`."""
+        driver = self.driver
+        handed = (await driver.host.store.counters()).get("state:handed_over", 0)
+        if not handed or driver.destination.receipts(0) is None:
+            self._receipts_ms, self._seen_handed = None, (0, 0)
+            return
+        seen = (handed, (await driver.lane_state()).cursor)
+        moved, self._seen_handed = seen != self._seen_handed, seen
+        if moved or self._receipts_ms is None:
+            self._receipts_ms = RECEIPTS_FIRST_MS
+        else:
+            self._receipts_ms = min(2 * self._receipts_ms, self._every_ms)
 
     async def _wait(self, led: bool) -> None:
         """Until something happens or the next time is due. Delays are taken anew from the clock
@@ -152,6 +172,8 @@ class LaneLoop:
             return every
         if waits:
             return min(every, waits)
+        if self._receipts_ms is not None:
+            every = min(every, self._receipts_ms)
         if held is not None:
             due = held.until
         return min(every, max(due - now, 50)) if due is not None else every

@@ -14,6 +14,7 @@ from fieldpost.engine.transitions import TRANSITIONS, Event, State
 from fieldpost.ports import Manifest, Store
 
 from .adopt import QUARANTINE
+from .followups import ATTACHMENT, SWEEP
 from .waiting import Blocker, waits_for
 
 #: States that only a person leads out of.
@@ -46,6 +47,8 @@ _ACTS = {
 }
 
 
+#: Kinds whose content nobody wrote.
+_NOBODYS = frozenset({QUARANTINE, ATTACHMENT, SWEEP})
 #: For an item of which only a person can find out whether it arrived.
 _SEEN = frozenset({"arrived", "send_again"})
 
@@ -56,7 +59,7 @@ def acts(item: Item) -> list[str]:
     forbidden: set[str] = set()
     if item.step > 0:
         forbidden |= {"cancel", "edit"}  # its text has been sent
-    if item.kind == QUARANTINE:
+    if item.kind in _NOBODYS:
         forbidden.add("edit")
     if not needs_person(item):
         forbidden |= _SEEN
@@ -83,6 +86,7 @@ def row(
         "id": item.id,
         "kind": item.kind,
         "title": head.title,
+        "of": head.of,
         "state": str(item.state),
         "state_text": state_text(item),
         "why": own or why(item, lane, now, [blocker["title"] for blocker in blockers]),

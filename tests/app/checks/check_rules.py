@@ -34,7 +34,8 @@ def check_the_catalogue_of_the_gateway_counts():
     assert wrong["summary"] == "At most 5 characters: 3 too many."
     assert "choice" in wrong["category"]
     assert catalogue.choices(given, "ticket", "category") == ["door"]
-    assert catalogue.limits(given, "ticket") == {"attachment_bytes": 10, "attachments": 20}
+    limits = {"attachment_bytes": 10, "attachments": 20, "title": "desk"}
+    assert catalogue.limits(given, "ticket") == limits
     # It does not name feedback: what is built in stays in force.
     assert sorted(catalogue.check(given, "feedback", {})) == ["comment", "rating"]
 

@@ -76,8 +76,8 @@ class Watched:
         script = self._inner.attach(item, manifest, remote_id, again=again)
         return (yield from self._script("file", script))
 
-    def sweep(self, item: Item, swept: str) -> Script[Reading]:
-        return (yield from self._script("sweep", self._inner.sweep(item, swept)))
+    def sweep(self, item: Item, swept: str, remote_id: str | None) -> Script[Reading]:
+        return (yield from self._script("sweep", self._inner.sweep(item, swept, remote_id)))
 
     def _script(self, purpose: Purpose, script: Script[Reading]) -> Script[Reading]:
         try:

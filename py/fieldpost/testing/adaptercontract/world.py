@@ -116,14 +116,24 @@ class World:
         await self.queue._loop.turn()
 
     async def deliver(self, hours: int = 72) -> None:
-        """Time passes until nothing is open. Where only a person can say whether an item arrived,
-        one looks at the system and says it."""
+        """Time passes until nothing is open but conflicts. Where only a person can say whether an
+        item arrived, one looks at the system and says it."""
         for _ in range(hours * 12):
             await self.queue.sync()
             await self._look()
-            if not (await self.store.counters()).get("open"):
+            counters = await self.store.counters()
+            if counters.get("open", 0) == counters.get(f"state:{State.CONFLICTED}", 0):
                 return
             self.clock.advance(5 * MINUTE)
+
+    async def again(self, item: Item) -> bool:
+        """A person has it tried once more, as it is; False where there is no need."""
+        state = await self.state(item)
+        if state is State.FAILED:
+            await self.queue.retry(item.id)
+        elif state is State.CONFLICTED:
+            await self.queue.edit(item.id, dict(self.bench.payload or {}))
+        return state in (State.FAILED, State.CONFLICTED)
 
     async def _look(self) -> None:
         for item in self.items:
