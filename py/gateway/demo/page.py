@@ -62,8 +62,7 @@ def switchboard(demo: Demo, state: dict[str, Any]) -> str:
     )
     devices = _switch(lines[DEVICES], state["lines"][DEVICES])
     body = f"""<header class="board"><span class="brand">Fieldpost</span> <span>Switchboard</span>
-<p class="links"><a href="{text(demo.url)}/" target="_blank">The app</a>
- <a href="{text(demo.url)}/inbox" target="_blank">The gateway's own inbox</a></p></header>
+<p class="links"><a href="{text(demo.url)}/" target="_blank">The app</a></p></header>
 <main>
 <div class="head"><div><h1>Break the lines</h1>
 <p class="meta">{len(demo.people)} simulated people write tickets. Break what you like and count:
@@ -114,7 +113,7 @@ def _settles(bench: Bench) -> str:
     """Why something may stay at the gateway for a while although the line works again."""
     lookup = bench.adapter.declaration.lookup
     seconds = 0 if lookup is None else max((lookup.settle_ms, *lookup.repeat_ms)) // 1000
-    return f". What nobody answered is looked up, for {seconds} s." if seconds else "."
+    return f". A lost answer is cleared up after {seconds} s." if seconds else "."
 
 
 def _switch(line: Line, shown: dict[str, Any]) -> str:
