@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import httpx
 import pytest
 
 from fieldpost.testing.faultproxy import MODES, Fault, FaultProxy
+from fieldpost.testing.faults import MIXED
 
 
 class Server(ThreadingHTTPServer):
@@ -183,6 +185,34 @@ def test_a_fault_hits_only_what_it_names(proxy: FaultProxy, client: httpx.Client
     assert proxy.fault == Fault()
 
 
+def test_a_500_that_comes_after_the_server_has_acted(
+    upstream: Upstream, proxy: FaultProxy, client: httpx.Client
+) -> None:
+    proxy.fault = Fault("http_500_after")
+    response = client.post("/api/x", content=BODY)
+    assert (response.status_code, "went wrong" in response.text) == (500, True)
+    assert len(upstream.seen) == 1
+
+
+def test_a_share_of_the_requests_is_hit(upstream: Upstream) -> None:
+    with FaultProxy(upstream.address, seed=7) as proxy, httpx.Client(base_url=proxy.url) as client:
+        proxy.fault = Fault("http_500", percent=30)
+        hit = sum(client.get("/api/x").status_code == 500 for _ in range(200))
+        assert 40 <= hit <= 80
+        assert proxy.counts == {"http_500": hit, "pass": 200 - hit}
+        proxy.fault = Fault("http_500", percent=0)
+        assert client.get("/api/x").status_code == 200
+
+
+def test_mixed_is_each_of_them_in_turn_by_lot(upstream: Upstream) -> None:
+    with FaultProxy(upstream.address, seed=7) as proxy, httpx.Client(base_url=proxy.url) as client:
+        proxy.fault = Fault("mixed", seconds=0.01)
+        for _ in range(60):
+            with contextlib.suppress(httpx.TransportError):
+                client.post("/api/x", content=BODY)
+        assert set(proxy.counts) == set(MIXED)
+
+
 def test_down_cuts_connections_that_are_open(proxy: FaultProxy, client: httpx.Client) -> None:
     assert client.get("/x").status_code == 200
     proxy.fault = Fault("down")
@@ -235,7 +265,10 @@ def test_what_is_no_http_harms_nothing(proxy: FaultProxy, client: httpx.Client) 
 def test_modes_are_a_closed_set() -> None:
     with pytest.raises(ValueError, match="no such mode"):
         Fault("sideways")
+    with pytest.raises(ValueError, match="percent"):
+        Fault("slow", percent=101)
     assert len(set(MODES)) == len(MODES)
+    assert set(MIXED) < set(MODES)
 
 
 def test_as_a_process(upstream: Upstream) -> None:

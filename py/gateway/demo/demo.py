@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
+
+from fieldpost.hosts.cpython.transport_http import HttpTransport
 from fieldpost.testing.faultproxy import Fault, FaultProxy
 from fieldpost.testing.vendors.server import run, serving
 from gateway.gateway import Gateway
@@ -87,21 +90,23 @@ class Demo:
     every: float
     sent: list[Sent] = field(default_factory=list)
     _work: asyncio.Task[None] | None = None
+    _stop: asyncio.Event = field(default_factory=asyncio.Event)
     _storm: asyncio.Task[None] | None = None
     _storm_until: float = 0.0
 
     def begin(self) -> None:
         """The people write tickets."""
         if self._work is None:
-            self._work = asyncio.create_task(at_work(self.people, self.every, self.sent))
+            self._stop.clear()
+            work = at_work(self.people, self.every, self.sent, self._stop)
+            self._work = asyncio.create_task(work)
 
     async def rest(self) -> None:
         """They stop. Raises what kept them from writing, if anything did."""
         work, self._work = self._work, None
         if work is not None:
-            work.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await work
+            self._stop.set()
+            await work
 
     def storm(self, seconds: float = STORM_SECONDS) -> None:
         """Every line fails at `STORM_PERCENT` in every way, until the time is over."""
@@ -167,7 +172,12 @@ async def running(
         places = await stack.enter_async_context(serving([each.vendor for each in found]))
         environ = {**os.environ, **write_config(folder / "destinations.toml", found)}
         systems = read_systems(folder / "destinations.toml", TYPES, environ)
-        gateway = Gateway(Settings(data=folder / "data", site=site), systems=systems)
+        client = await stack.enter_async_context(httpx.AsyncClient(follow_redirects=False))
+        gateway = Gateway(
+            Settings(data=folder / "data", site=site),
+            systems=systems,
+            outward=lambda store: HttpTransport(store, client),
+        )
         stack.callback(gateway.close)
         upstream = await stack.enter_async_context(run(server_of(gateway, 1)))
         front = stack.enter_context(FaultProxy(upstream, port=port))

@@ -15,7 +15,7 @@ from .demo import DEVICES, FAULTS, STORM_PERCENT, STORM_SECONDS, Demo, Line
 _TILES = {
     "captured": ("Captured", "saved on a device"),
     "waiting": ("On devices", "wait there for the line"),
-    "gateway": ("At the gateway", "wait there for the system"),
+    "gateway": ("At gateway", "wait there for the system"),
     "delivered": ("Delivered", "acknowledged and there"),
     "attention": ("Refused", "a person has to look"),
     "doubled": ("Doubled", "there more than once"),
@@ -61,9 +61,8 @@ def switchboard(demo: Demo, state: dict[str, Any]) -> str:
         for each in demo.benches.values()
     )
     devices = _switch(lines[DEVICES], state["lines"][DEVICES])
-    body = f"""<header class="top"><span class="brand">Fieldpost</span> <span>Switchboard</span>
-<p class="links"><a href="{text(demo.url)}/" target="_blank">The app</a>
- <a href="{text(demo.url)}/inbox" target="_blank">The gateway's own inbox</a></p></header>
+    body = f"""<header class="board"><span class="brand">Fieldpost</span> <span>Switchboard</span>
+<p class="links"><a href="{text(demo.url)}/" target="_blank">The app</a></p></header>
 <main>
 <div class="head"><div><h1>Break the lines</h1>
 <p class="meta">{len(demo.people)} simulated people write tickets. Break what you like and count:
@@ -104,7 +103,7 @@ def _card(bench: Bench, line: Line, counts: dict[str, int], shown: dict[str, Any
     )
     return f"""<section class="card" aria-labelledby="line-{bench.name}">
 <h2 id="line-{bench.name}">{text(line.title)}</h2>
-<p class="meta">{text(sure)}: {text(_SURE.get(sure, ""))}{text(_settles(bench))}</p>
+<p class="meta"><b>{text(sure.capitalize())}</b>: {text(_SURE[sure])}{text(_settles(bench))}</p>
 <dl class="counts">{rows}</dl>
 {_switch(line, shown)}
 <p><a class="more" href="/inbox/{bench.name}">{text(bench.title)}'s inbox</a></p></section>"""
@@ -114,7 +113,7 @@ def _settles(bench: Bench) -> str:
     """Why something may stay at the gateway for a while although the line works again."""
     lookup = bench.adapter.declaration.lookup
     seconds = 0 if lookup is None else max((lookup.settle_ms, *lookup.repeat_ms)) // 1000
-    return f"; what nobody answered is looked up over {seconds} s" if seconds else ""
+    return f". A lost answer is cleared up after {seconds} s." if seconds else "."
 
 
 def _switch(line: Line, shown: dict[str, Any]) -> str:
@@ -125,9 +124,9 @@ def _switch(line: Line, shown: dict[str, Any]) -> str:
     return f"""<div class="switch" data-line="{line.name}">
 <p class="field"><label for="mode-{line.name}">The line</label>
 <select id="mode-{line.name}" name="mode">{options}</select></p>
-<p class="field"><label for="percent-{line.name}">Hits <span class="percent">{line.percent}</span> of 100
- requests</label><input id="percent-{line.name}" name="percent" type="range" min="0" max="100"
- step="5" value="{line.percent}"></p>
+<p class="field"><label for="percent-{line.name}">Hits <span class="percent">{line.percent}</span>
+ of 100 requests</label><input id="percent-{line.name}" name="percent" type="range"
+ min="0" max="100" step="5" value="{line.percent}"></p>
 <p class="meta"><span data-line-count="hit">{shown["hit"]}</span> of
  <span data-line-count="requests">{shown["requests"]}</span> requests were hit</p></div>"""
 
@@ -140,7 +139,7 @@ def inbox(bench: Bench, newest: int) -> str:
         for n in range(len(records) - 1, max(-1, len(records) - 1 - newest), -1)
     )
     more = f" The newest {newest} are shown." if len(records) > newest else ""
-    body = f"""<header class="top"><a class="brand" href="/">Fieldpost</a>
+    body = f"""<header class="board"><a class="brand" href="/">Fieldpost</a>
  <span>{text(bench.title)}'s inbox</span></header>
 <main><h1>{text(bench.title)}</h1><p class="meta">{len(records)} records.{more}</p>
 <ol class="records">{listed or "<li>Nothing has arrived yet.</li>"}</ol></main>"""

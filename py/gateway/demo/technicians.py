@@ -83,13 +83,15 @@ async def technicians(
         yield made
 
 
-async def at_work(people: Sequence[Technician], every: float, sent: list[Sent]) -> None:
-    """One ticket each ``every`` seconds over all of them, until cancelled."""
-    count = 0
-    while True:
-        sent.append(await people[count % len(people)].capture())
-        count += 1
-        await asyncio.sleep(every)  # the pace of people, not a wait for anything
+async def at_work(
+    people: Sequence[Technician], every: float, sent: list[Sent], stop: asyncio.Event
+) -> None:
+    """One ticket each ``every`` seconds over all of them, until ``stop``: what is under way then is
+    still written and counted. Raises `fieldpost.QueueError`."""
+    while not stop.is_set():
+        sent.append(await people[len(sent) % len(people)].capture())
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), every)
 
 
 def picture(chance: random.Random, width: int = 96, height: int = 72) -> bytes:
