@@ -1,9 +1,10 @@
 """Several destinations behind the gateway: what each asks of the forms, and what its rows say."""
 
+from states import NOW, app_state
+
 from app import catalogue, edit, model, readable, words
 from app.element import find, text_of
 from app.views import attention, capture, detail, outbox, settings
-from states import NOW, app_state
 
 DESK = {
     "name": "desk",
@@ -187,7 +188,9 @@ def check_a_row_says_where_it_is():
     assert (link[1]["rel"], link[1]["target"]) == ("noopener", "_blank")
     assert "for The desk" in text_of(outbox.row(row({"state": "pending"}), NOW))
     # Of the gateway's own inbox, as ever.
-    own = row({"destination": None, "state": "completed", "state_text": "Sent", "remote_id": "FP-1"})
+    own = row(
+        {"destination": None, "state": "completed", "state_text": "Sent", "remote_id": "FP-1"}
+    )
     assert "Sent" in text_of(outbox.row(own, NOW))
     assert "In Fieldpost inbox" not in text_of(outbox.row(own, NOW))
 
@@ -247,7 +250,7 @@ def check_the_settings_tell_of_each():
     [card] = find(settings.settings(state), "section", {"key": "destinations"})
     inbox, desk, board = [text_of(one) for one in find(card, "li")]
     assert "exactly once" in inbox
-    assert "ticket and feedback" in inbox
+    assert "tickets and feedback" in inbox
     assert "Works" in desk
     assert "Looked up" in desk
     assert "Not answering the gateway" in board
