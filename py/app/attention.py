@@ -118,7 +118,7 @@ class Attention:
         given, facts = self._app.state["catalogue"], (one.get("payload") or {})
         facts = facts.get(rules.FACTS.get(one["kind"]))
         filled = dict(values)
-        filled["destination"] = one.get("destination") or rules.INBOX
+        filled["destination"] = rules.goes_to(one)
         wrong = rules.check(given, one["kind"], filled, facts)
         names = [field["path"] for field in asked["fields"]]
         wrong = {name: wrong[name] for name in wrong if name in names}

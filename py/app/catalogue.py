@@ -107,6 +107,11 @@ def title(catalogue, name):
     return name
 
 
+def goes_to(row):
+    """The name of the destination of a row of the queue."""
+    return row.get("destination") or INBOX
+
+
 def tell(catalogue, row):
     """Write into a row of the queue, as ``to``, what its destination is called."""
     row["to"] = title(catalogue, row.get("destination"))

@@ -119,9 +119,8 @@ def why_not_save(files):
     if busy:
         return f"One moment: {len(busy)} attachments are still being put on this device."
     for one in files:
-        if one["state"] not in ("stored", "kept") or one.get(
-            "over"
-        ):  # never left out without a word
+        # Never left out without a word.
+        if one["state"] not in ("stored", "kept") or one.get("over"):
             return "{} cannot be sent along. Remove it, then save.".format(one["name"])
     return None
 

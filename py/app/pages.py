@@ -10,7 +10,7 @@ REFRESHED_MAX = 500
 
 class Pages:
     """Fills ``box``; ``show`` draws it. ``box["only"]``: the name of the one destination whose rows
-    are wanted, None for all; they are looked for in the pages, of which so many are read at most."""
+    are wanted, None for all; they are looked for in the newest `REFRESHED_MAX` rows."""
 
     def __init__(self, app, box, show):
         self._app = app
@@ -56,9 +56,9 @@ class Pages:
             asked = {"view": name, "cursor": cursor, "limit": PAGE}
             page = await self._app.engine.call("list", asked)
             looked += len(page["rows"])
-            for row in page["rows"]:
-                if not only or (row.get("destination") or catalogue.INBOX) == only:
-                    rows.append(catalogue.tell(self._app.state["catalogue"], row))
+            given = self._app.state["catalogue"]
+            mine = [row for row in page["rows"] if not only or catalogue.goes_to(row) == only]
+            rows.extend([catalogue.tell(given, row) for row in mine])
             cursor = page.get("next")
             if not cursor:
                 break

@@ -123,7 +123,12 @@ def row(one, now, chosen):
     )
     return h(
         "li",
-        {"key": one["id"], "class": "row pickable", "data-state": one["state"]},
+        {
+            "key": one["id"],
+            "class": "row pickable",
+            "data-state": one["state"],
+            "data-kind": one["kind"],
+        },
         h("label", {"class": "pick"}, pick),
         body,
         outbox.acts(one, title_id, ACTS),

@@ -209,7 +209,7 @@ def row(one, now):
     title = button(words.title(one), "open", act)
     return h(
         "li",
-        {"key": one["id"], "class": "row", "data-state": one["state"]},
+        {"key": one["id"], "class": "row", "data-state": one["state"], "data-kind": one["kind"]},
         h("span", {"class": "kind " + tone}, icon(drawing)),
         body(one, now, title),
         acts(one, title_id),
@@ -271,7 +271,7 @@ def priority(one):
 def attachments(one):
     """How many, and how far they are."""
     number, parts = one.get("attachments") or 0, one.get("parts") or 0
-    if not number:
+    if not number or one["kind"] == "attachment":  # it is the file
         return None
     text = words.count(number, "attachment")
     acked = one.get("parts_acked") or 0

@@ -206,8 +206,8 @@ def _destinations(state):
 
 def _destination(one):
     text, tone = REACHED.get(one.get("state") or "online", (one.get("state"), "off"))
-    kinds = [words.KINDS[kind][0] for kind in one.get("kinds") or [] if kind in model.FORMS]
-    takes = "Takes {}.".format(" and ".join(kinds).lower()) if kinds else None
+    kinds = [words.PLURALS[kind] for kind in model.FORMS if kind in (one.get("kinds") or [])]
+    takes = "Takes {}.".format(" and ".join(kinds)) if kinds else None
     none = (one.get("limits") or {}).get("attachments") == 0
     sure = SURE.get(one.get("guarantee"))
     said = " ".join([part for part in (takes, none and "No files.", sure) if part])

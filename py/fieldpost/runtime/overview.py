@@ -51,6 +51,8 @@ class Overview:
         home = lanes[home_driver.lane]
         under_way = [lane["progress"] for lane in lanes.values() if lane["progress"] is not None]
         may_claim = any(driver.may_claim for driver in self._drivers.values())
+        # What was handed over is tried by somebody else.
+        tries = counters.get("open", 0) > counts[State.HANDED_OVER]
         trouble = self._loop.trouble
         return {
             "counts": counts,
@@ -73,7 +75,7 @@ class Overview:
             "lanes": lanes,
             "paused": None if None in [x["paused"] for x in lanes.values()] else home["paused"],
             "leader": home_driver.leading,
-            "next_try_at": self._loop.next_turn_at if counters.get("open") and may_claim else None,
+            "next_try_at": self._loop.next_turn_at if tries and may_claim else None,
             "last_sync_at": self._loop.last_sync_at,
             "gateway": getattr(home_driver.destination, "url", None),
             "trouble": trouble.as_dict() if trouble else None,

@@ -250,7 +250,7 @@ def check_the_settings_tell_of_each():
     [card] = find(settings.settings(state), "section", {"key": "destinations"})
     inbox, desk, board = [text_of(one) for one in find(card, "li")]
     assert "exactly once" in inbox
-    assert "ticket and feedback" in inbox
+    assert "tickets and feedback" in inbox
     assert "Works" in desk
     assert "Looked up" in desk
     assert "Not answering the gateway" in board
