@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.gateway.wires import DEVICE, OTHER_DEVICE, attachment, envelope, operation, ticket
 
 from fieldpost.engine.limits import PART_BYTES
-from gateway.database import Database
+from gateway.database import SqlDatabase
 from gateway.gateway import Gateway
 from gateway.intake import Identity
 from gateway.problems import Problem
@@ -49,7 +49,7 @@ class Arrivals(RuleBasedStateMachine):
         shutil.rmtree(self.folder)
 
     def write(self, job: Any) -> Any:
-        database: Database = self.gateway.database
+        database: SqlDatabase = self.gateway.database
         [result] = database._commit([job])
         if isinstance(result, Problem):
             raise result
