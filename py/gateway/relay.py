@@ -56,8 +56,11 @@ _log = logging.getLogger("gateway.relay")
 #: A gateway gives nothing up by itself: what a destination refuses goes back to the device, what it
 #: may take later is tried for as long as it takes.
 POLICY = RetryPolicy(5_000, 2, cap_ms=15 * 60_000, jitter_ratio=0.2, max_attempts=1_000_000_000)
-#: Entries moved in one go.
+#: Ends told in one go.
 _BATCH = 100
+#: Of a destination so many entries are in the queue and could be sent at once; the others wait
+#: where devices take turns. When half of them have gone, others come.
+_WINDOW = 64
 #: When the queue is full, or its storage fails, this long before the next attempt.
 _AGAIN_SECONDS = 5.0
 #: What another process left behind is looked for this often; one's own is told at once.
@@ -110,6 +113,7 @@ class Relay:
         self._tasks: list[asyncio.Task[None]] = []
         self._arrived = asyncio.Event()
         self._ended = asyncio.Event()
+        self._more = False  # waits for room in the queue
         self.transport: Transport | None = None
         self.queue: Queue | None = None
 
@@ -141,7 +145,7 @@ class Relay:
         self.queue.tell_ends()
         await self.queue.start()
         await self.queue.configure(share_by_owner=True)  # no device holds up another one
-        self._unsubscribe = self.queue.subscribe(lambda _message: self._ended.set())
+        self._unsubscribe = self.queue.subscribe(lambda _message: self._changed())
         self._ended.set()  # what ended before the process did
         self._arrived.set()
         self._tasks = [
@@ -163,6 +167,12 @@ class Relay:
         if self._tabs is not None:
             await self._tabs.close()
             self._tabs = None
+
+    def _changed(self) -> None:
+        """In the queue: something may have ended, and made room."""
+        self._ended.set()
+        if self._more:
+            self._arrived.set()
 
     def nudge(self) -> None:
         """Something may have arrived."""
@@ -186,7 +196,9 @@ class Relay:
 
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(event.wait(), _LOOK_SECONDS)
+                # Not wait_for: before Python 3.12 it may forget a cancellation.
+                async with asyncio.timeout(_LOOK_SECONDS):
+                    await event.wait()
             event.clear()
             try:
                 while await some() and not await tabs.lead(
@@ -212,12 +224,31 @@ class Relay:
     # --- in --------------------------------------------------------------------------------------
 
     async def _any_ready(self) -> bool:
-        return bool(await self._ports.database.read(lambda tx: tx.ready(1)))
+        return bool(await self._rooms())
+
+    async def _rooms(self) -> dict[str, int]:
+        """Destination -> entries that may come in, where some wait."""
+        store = self._store
+        assert store is not None
+        waiting = await self._ports.database.read(lambda tx: tx.waiting(list(self.systems)))
+        self._more = bool(waiting)
+        taken = {name: len(await store.ready_keys(name, _WINDOW)) for name in waiting}
+        return {name: _WINDOW - n for name, n in taken.items() if n <= _WINDOW // 2}
 
     async def _take_in(self, held: Leadership) -> bool:
-        """Bring what is whole into the queue; True when there may be more."""
+        """Bring what is whole into the queue, of each device in turn; True when there may be
+        more."""
         database, cipher = self._ports.database, self._ports.cipher
-        found = await database.read(lambda tx: relayed.ready(tx, cipher, _BATCH))
+        rooms = await self._rooms()
+
+        def job(tx: Tx) -> list[Relayable]:
+            return [
+                each
+                for name, room in rooms.items()
+                for each in relayed.ready(tx, cipher, name, room)
+            ]
+
+        found = await database.read(job)
         # Of one that was suspended meanwhile, others have done the work, and gone on from there.
         if held.lost:
             return False
@@ -227,7 +258,7 @@ class Relay:
             await database.write(lambda tx: relayed.queued(tx, done))
         if found and not done:
             raise QueueFull  # none of them could come in: later
-        return len(found) == _BATCH
+        return bool(found)
 
     async def _take(self, each: Relayable) -> bool:
         queue, body = self.queue, each.body

@@ -143,9 +143,9 @@ class Relayed:
         return Answer("handed_over")
 
 
-def ready(tx: Tx, cipher: Cipher, limit: int) -> list[Relayable]:
-    """Entries that are whole, the oldest first. Raises `DecryptionError`."""
-    return [_relayable(each, cipher) for each in tx.ready(limit)]
+def ready(tx: Tx, cipher: Cipher, destination: str, limit: int) -> list[Relayable]:
+    """Entries that are whole, of each device in turn. Raises `DecryptionError`."""
+    return [_relayable(each, cipher) for each in tx.ready(destination, limit)]
 
 
 def _relayable(each: Onward, cipher: Cipher) -> Relayable:

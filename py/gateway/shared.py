@@ -327,23 +327,32 @@ class RedisTx:
         found = [self.onward(each) for each in self._list(f"yo:{workspace}/{operation_id}")]
         return [(each.entry, each.item) for each in found if each is not None]
 
-    def ready(self, limit: int) -> list[Onward]:
-        entries = [int(each) for each in self._ask("ZRANGE", "ready", 0, limit - 1)]
+    def waiting(self, destinations: Sequence[str]) -> list[str]:
+        return [name for name in destinations if self._ask("EXISTS", f"turns:{name}")]
+
+    def ready(self, destination: str, limit: int) -> list[Onward]:
+        """The devices whose oldest entries are the oldest, where there are more than ``limit``."""
+        turns: list[tuple[int, int]] = []
+        for line in self._ask("ZRANGE", f"turns:{destination}", 0, limit - 1):
+            entries = self._ask("ZRANGE", line.decode(), 0, limit - 1)
+            turns += [(turn, int(entry)) for turn, entry in enumerate(entries)]
+        entries = [entry for _, entry in sorted(turns)[:limit]]
         self._fetch([f"y:{each}" for each in entries])
         found = [self.onward(each) for each in entries]
-        # The line and the rows were read one after the other.
+        # The lines and the rows were read one after the other.
         return [each for each in found if each is not None and each.stage == READY]
 
     def stage(self, entry: int, stage: int, *, drop_body: bool = False) -> None:
         onward = self.onward(entry)
         assert onward is not None
         if stage > onward.stage:
+            if READY in (stage, onward.stage):
+                row = self.row(entry)
+                assert row is not None
+                line = f"turn:{onward.destination}/{row.workspace}/{row.device}"
+                move = "queue" if stage == READY else "leave"
+                self.moves.append([move, f"turns:{onward.destination}", line, entry])
             onward = replace(onward, stage=stage)
-            self.moves.append(
-                ["ZADD", "ready", entry, str(entry)]
-                if stage == READY
-                else ["ZREM", "ready", str(entry)]
-            )
         self._put_onward(replace(onward, kid=None, body=None) if drop_body else onward)
 
     def rename(self, entry: int, item: str) -> None:

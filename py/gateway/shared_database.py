@@ -81,6 +81,9 @@ return {'done', call('HINCRBY', G .. 'meta', ARGV[1], ARGV[2])}
 _COMMIT = Script(
     _HEAD
     + """
+local function text(number)
+  return string.format('%.0f', number)
+end
 local job = cjson.decode(ARGV[1])
 for _, read in ipairs(job.reads) do
   local value = call('GET', G .. read[1])
@@ -99,6 +102,20 @@ for _, move in ipairs(job.moves) do
   if move[1] == 'receipt' then
     local cursor = call('HINCRBY', G .. 'meta', 'cursor', 1)
     call('ZADD', G .. move[2], cursor, move[3])
+  elseif move[1] == 'queue' or move[1] == 'leave' then
+    -- A line of entries for each device, and the lines by their first entries.
+    local line, entry = G .. move[3], text(move[4])
+    if move[1] == 'queue' then
+      call('ZADD', line, entry, entry)
+    else
+      call('ZREM', line, entry)
+    end
+    local head = call('ZRANGE', line, 0, 0)[1]
+    if head then
+      call('ZADD', G .. move[2], head, move[3])
+    else
+      call('ZREM', G .. move[2], move[3])
+    end
   else
     call(move[1], G .. move[2], unpack(move, 3))
   end

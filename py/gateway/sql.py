@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from .tables import READY, Arrived, Expected, Onward, Row
+from .tables import Arrived, Expected, Onward, Row
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS ledger (
@@ -299,9 +299,21 @@ class SqlTx:
             (workspace, operation_id),
         ).fetchall()
 
-    def ready(self, limit: int) -> list[Onward]:
-        query = f"{_ONWARD} WHERE stage = {READY:d} ORDER BY entry LIMIT ?"
-        return [Onward(*each) for each in self.execute(query, (limit,))]
+    def waiting(self, destinations: Sequence[str]) -> list[str]:
+        query = "SELECT 1 FROM relay WHERE stage = 1 AND destination = ? LIMIT 1"
+        return [name for name in destinations if self.execute(query, (name,)).fetchone()]
+
+    def ready(self, destination: str, limit: int) -> list[Onward]:
+        found = self.execute(
+            "SELECT relay.entry, row_number()"
+            " OVER (PARTITION BY ledger.workspace, ledger.device ORDER BY relay.entry) AS turn"
+            " FROM relay JOIN ledger ON ledger.n = relay.entry"
+            " WHERE relay.stage = 1 AND relay.destination = ? ORDER BY turn, relay.entry"
+            " LIMIT ?",
+            (destination, limit),
+        ).fetchall()
+        onward = (self.onward(entry) for entry, _ in found)
+        return [each for each in onward if each is not None]
 
     def stage(self, entry: int, stage: int, *, drop_body: bool = False) -> None:
         self.execute("UPDATE relay SET stage = max(stage, ?) WHERE entry = ?", (stage, entry))

@@ -168,8 +168,11 @@ class Tx(Protocol):
     def items_of(self, workspace: str, operation_id: str) -> list[tuple[int, str]]:
         """(entry, item) of an operation, the oldest first."""
 
-    def ready(self, limit: int) -> list[Onward]:
-        """Those in stage `READY`, the oldest first."""
+    def waiting(self, destinations: Sequence[str]) -> list[str]:
+        """Those of them that something in stage `READY` waits for."""
+
+    def ready(self, destination: str, limit: int) -> list[Onward]:
+        """Those in stage `READY`: the oldest of each device, then the second of each, and so on."""
 
     def stage(self, entry: int, stage: int, *, drop_body: bool = False) -> None:
         """It stands there now; never back."""
