@@ -67,6 +67,10 @@ WORK = {
         ),
         "CPython, Redis: a batch from a deep queue against a shallow one",
     },
+    "gateway": {
+        "one gateway on SQLite: operations taken in",
+        *(f"gateways on Redis, {count}: operations taken in" for count in (1, 2, 4)),
+    },
 }
 
 

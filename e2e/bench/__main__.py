@@ -15,7 +15,7 @@ from playwright.sync_api import Playwright, sync_playwright
 from tools import servers
 from tools.paths import BuildError, say
 
-from . import adapters, boot, cpython, draining, saving, shared
+from . import adapters, boot, cpython, draining, gateways, saving, shared
 from .rows import Row, machine, save, table
 from .saving import Sizes
 from .world import said, world
@@ -23,7 +23,9 @@ from .world import said, world
 FULL = Sizes(rounds=5, bulk=10_000, single=300, concurrent=2_000, captures=300, drain=10_000)
 #: Only shows that everything runs: its numbers mean nothing.
 QUICK = Sizes(rounds=1, bulk=200, single=10, concurrent=100, captures=10, drain=200)
-PARTS = ("boot", "saving", "draining", "cpython", "redis", "adapters")
+PARTS = ("boot", "saving", "draining", "cpython", "adapters", "redis", "gateway")
+#: Those that need a Redis server.
+_ON_REDIS = frozenset({"redis", "gateway"})
 
 
 def main() -> None:
@@ -38,14 +40,14 @@ def main() -> None:
     sizes = (QUICK if given.quick else FULL).scaled(given.share, given.rounds)
     about = {**machine(), "quick": given.quick, "rounds": sizes.rounds}
     parts = list(given.only or PARTS)
-    if "redis" in parts:
+    if _ON_REDIS & set(parts):
         try:
             servers.redis()
         except BuildError as problem:
             if given.only:
                 raise
             say(f"Left out: {problem}")
-            parts.remove("redis")
+            parts = [part for part in parts if part not in _ON_REDIS]
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="fieldpost-bench-") as folder:
         if set(parts) & set(PARTS[:3]):
@@ -57,6 +59,12 @@ def main() -> None:
             rows += asyncio.run(adapters.measure(sizes.rounds, quick=given.quick))
         if "redis" in parts:
             rows += asyncio.run(shared.measure(Path(folder), sizes.rounds, quick=given.quick))
+        if "gateway" in parts:
+            folder_of_its_own = Path(folder) / "gateways"
+            folder_of_its_own.mkdir()
+            rows += asyncio.run(
+                gateways.measure(folder_of_its_own, sizes.rounds, quick=given.quick)
+            )
     print(table(rows))
     print(f"\n{about['cpus']} CPUs, load {about['load']} at the start, {sizes.rounds} rounds")
     path = given.out / f"{given.name or ('quick' if given.quick else 'latest')}.json"

@@ -27,7 +27,7 @@ from . import deep
 from .rows import Row, median, milliseconds, percentile, rate
 from .work import ENTROPY, commit_all, ms_since, open_sqlite, puts, ticket
 
-_BATCH = 100
+BATCH = 100
 _DEVICE = "00000000-0000-7000-8000-00000000000d"
 _SEALED = "AES-256-GCM, HMAC marks"
 
@@ -95,15 +95,15 @@ async def _store_memory(n: int, rounds: int) -> Row:
     put, take = [], []
     for _ in range(rounds):
         store = MemoryStore(KeyRing.ephemeral())
-        put.append(await commit_all(store, puts(n), _BATCH))
+        put.append(await commit_all(store, puts(n), BATCH))
         started = time.perf_counter()
-        for _ in range(n // _BATCH):
-            await store.ready("gateway", _BATCH, ("head", "body"))
+        for _ in range(n // BATCH):
+            await store.ready("gateway", BATCH, ("head", "body"))
         take.append(ms_since(started))
     both = [a + b for a, b in zip(put, take, strict=True)]
     return Row(
         "CPython, memory store: put and take",
-        f"commits of {_BATCH} rows, then reads of {_BATCH} with head and body; {_SEALED}",
+        f"commits of {BATCH} rows, then reads of {BATCH} with head and body; {_SEALED}",
         {"put": rate(n, put), "take": rate(n, take), "both": rate(n, both)},
         n / median(both) * 1000,
         "put and taken a second",
@@ -123,13 +123,15 @@ async def _drain(folder: Path, n: int, rounds: int) -> Row:
                 assert status["counts"]["completed"] == n, status
     return Row(
         "CPython: claim, settle",
-        f"{n:,} items in batches of {_BATCH} to a gateway that is a function call (its own JSON "
+        f"{n:,} items in batches of {BATCH} to a gateway that is a function call (its own JSON "
         "and bookkeeping counted in); intent durable before, answer after",
         {which: rate(n, samples) for which, samples in found.items()},
     )
 
 
-def _bodies(n: int) -> list[bytes]:
+def bodies(n: int) -> list[bytes]:
+    """Requests that bring ``n`` new tickets."""
+
     def operation(i: int) -> bytes:
         payload = canonical(ticket(i))
         now = int(time.time() * 1000)
@@ -143,10 +145,10 @@ def _bodies(n: int) -> list[bytes]:
         }
         return json.dumps(head).encode()[:-1] + b',"payload":' + payload + b"}"
 
-    starts = range(0, n, _BATCH)
+    starts = range(0, n, BATCH)
     return [
         b'{"protocol":1,"ack":[],"operations":[%b]}'
-        % b",".join(operation(i) for i in range(at, min(n, at + _BATCH)))
+        % b",".join(operation(i) for i in range(at, min(n, at + BATCH)))
         for at in starts
     ]
 
@@ -158,9 +160,9 @@ async def _ingest(folder: Path, n: int, rounds: int) -> Row:
     try:
         async with httpx.AsyncClient(base_url=gateway.url, headers=headers) as client:
             for _ in range(rounds):
-                bodies = _bodies(n)
+                requests = bodies(n)
                 started = time.perf_counter()
-                for body in bodies:
+                for body in requests:
                     answer = await client.post("api/v1/operations", content=body)
                     assert answer.json()["results"][-1]["status"] == "delivered"
                 samples.append(ms_since(started))
@@ -168,7 +170,7 @@ async def _ingest(folder: Path, n: int, rounds: int) -> Row:
         await asyncio.to_thread(gateway.stop)
     return Row(
         "gateway: operations taken in",
-        f"{n:,} tickets of 600 bytes, {_BATCH} a request, one device, one after another; ledger "
+        f"{n:,} tickets of 600 bytes, {BATCH} a request, one device, one after another; ledger "
         "and inbox sealed in SQLite, synchronous=FULL; the client's time counted in",
         {"taken in": rate(n, samples)},
     )

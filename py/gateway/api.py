@@ -38,7 +38,7 @@ class Api:
         self._gateway = gateway
 
     async def operations(self, request: Request) -> Response:
-        who = self._identify(request)
+        who = await self._identify(request)
         media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media_type != "application/json":
             raise Problem("UNSUPPORTED_TYPE", "Send operations as application/json.")
@@ -61,7 +61,7 @@ class Api:
         return _json(cursor=cursor, results=results, pause_until=None)
 
     async def operation(self, request: Request) -> Response:
-        who = self._identify(request, device_needed=False)
+        who = await self._identify(request, device_needed=False)
         id_ = request.path_params["id"]
         gateway = self._gateway
         return _json(
@@ -69,7 +69,7 @@ class Api:
         )
 
     async def part(self, request: Request) -> Response:
-        who = self._identify(request)
+        who = await self._identify(request)
         gateway, limits, path = self._gateway, self._gateway.settings.limits, request.path_params
         send_id, n = request.headers.get("fieldpost-send-id", ""), int(path["n"])
         # Read before anything is refused: a browser still sending shows a reset, not the answer.
@@ -97,7 +97,7 @@ class Api:
         return _part_answer(path, send_id, acked, answer)
 
     async def receipts(self, request: Request) -> Response:
-        who = self._identify(request)
+        who = await self._identify(request)
         text = request.query_params.get("after", "0")
         if not text.isdecimal() or len(text) > 18:
             raise Problem("BAD_REQUEST", "after has to be a cursor.")
@@ -121,31 +121,30 @@ class Api:
         return _json(cursor=receipts[-1]["cursor"] if receipts else after, receipts=receipts)
 
     async def destinations(self, request: Request) -> Response:
-        self._identify(request, device_needed=False)
+        await self._identify(request, device_needed=False)
         if self._gateway.relay is not None:
             await self._gateway.relay.note_states()
         described = [each.describe() for each in self._gateway.destinations.values()]
         return _json(version=__version__, destinations=described)
 
     async def healthz(self, request: Request) -> Response:  # noqa: ARG002
-        await self._gateway.database.read(lambda tx: tx.execute("SELECT 1 FROM counters LIMIT 1"))
+        await self._gateway.database.read(lambda tx: tx.states())
         body = {"status": "ok", "service": "fieldpost", "protocol": PROTOCOL}
         return JSONResponse({**body, "version": __version__}, headers=_NO_STORE)
 
     async def metrics(self, request: Request) -> Response:
-        self.person(request)
+        await self.person(request)
         gateway = self._gateway
-        rows = await gateway.database.read(
-            lambda tx: dict(tx.execute("SELECT state, n FROM counters").fetchall())
-        )
+        rows = await gateway.database.read(lambda tx: tx.states())
         text = gateway.metrics.render(gateway.database.commits, rows)
         return Response(text, headers=_NO_STORE, media_type="text/plain; version=0.0.4")
 
     async def openapi(self, request: Request) -> Response:  # noqa: ARG002
         return JSONResponse(openapi.DOCUMENT)
 
-    def person(self, request: Request) -> None:
+    async def person(self, request: Request) -> None:
         """Let pass whoever may look at what arrived: anybody here, a reader's token elsewhere."""
+        await self._gateway.devices.fresh()
         if not self._gateway.tokens_required:
             return
         device = self._device(request)
@@ -156,10 +155,11 @@ class Api:
                 headers={"WWW-Authenticate": 'Basic realm="Fieldpost", charset="UTF-8"'},
             )
 
-    def _identify(self, request: Request, *, device_needed: bool = True) -> Identity:
+    async def _identify(self, request: Request, *, device_needed: bool = True) -> Identity:
         header = request.headers.get("fieldpost-device", "")
         if (device_needed or header) and not is_uuid(header):
             raise Problem("BAD_REQUEST", "Fieldpost-Device has to be a UUID.")
+        await self._gateway.devices.fresh()
         if not self._gateway.tokens_required:
             who, key = Identity(DEFAULT_WORKSPACE, header), header
         else:

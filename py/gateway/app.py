@@ -14,6 +14,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp
 
+from fieldpost.engine.errors import ConfigError, DatabaseError, StorageFull
+
 from .api import Api
 from .gateway import Gateway
 from .guard import Guard
@@ -47,6 +49,10 @@ def create_app(gateway: Gateway) -> ASGIApp:
             ClientDisconnect: _gone,
             sqlite3.Error: _storage,
             OSError: _storage,
+            # Of a Redis server that is gone, full or no longer durable.
+            DatabaseError: _storage,
+            StorageFull: _storage,
+            ConfigError: _storage,
             Exception: _bug,
         },
     )
@@ -64,8 +70,8 @@ def routes(gateway: Gateway) -> list[BaseRoute]:
         Route("/destinations", api.destinations),
     ]
 
-    def person(request: Request) -> None:
-        api.person(request)
+    async def person(request: Request) -> None:
+        await api.person(request)
 
     pages.admit = person
     return [

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import re
 import signal
 import socket
@@ -17,9 +18,10 @@ from types import FrameType
 from fieldpost.engine.errors import InvalidItem
 
 from . import checks
-from .devices import DEFAULT_WORKSPACE, Devices
-from .gateway import Gateway, open_keys, prepare
+from .devices import DEFAULT_WORKSPACE
+from .gateway import Gateway
 from .settings import CannotStart, Settings
+from .storage import open_devices
 from .systems import read_systems
 from .types import TYPES
 
@@ -105,6 +107,20 @@ def _origin(text: str) -> str:
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder of its data")
+    parser.add_argument(
+        "--store",
+        default=os.environ.get("STORE") or None,
+        metavar="URL",
+        help="redis://host:port/db?queue=name: kept there instead, by any number of gateways"
+        " (docs/deployment.md); also the variable STORE",
+    )
+    parser.add_argument(
+        "--keys", type=Path, metavar="FILE", help="key file, when it is not keys.json in --data"
+    )
+
+
+def _place(arguments: argparse.Namespace) -> Settings:
+    return Settings(data=arguments.data, store=arguments.store, keys=arguments.keys)
 
 
 def _add_destinations(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
@@ -146,16 +162,14 @@ def _dry_run(arguments: argparse.Namespace) -> int:
 
 
 def _pair(arguments: argparse.Namespace) -> int:
-    prepare(arguments.data)
-    open_keys(arguments.data)
     role = "reader" if arguments.reader else "device"
-    token = Devices(arguments.data / "devices.json").pair(arguments.name, arguments.workspace, role)
+    token = open_devices(_place(arguments)).pair(arguments.name, arguments.workspace, role)
     _say(f"Token of {arguments.name}, shown only now:\n{token}")
     return 0
 
 
 def _unpair(arguments: argparse.Namespace) -> int:
-    gone = Devices(arguments.data / "devices.json").unpair(arguments.name)
+    gone = open_devices(_place(arguments)).unpair(arguments.name)
     _say(f"{gone} forgotten.")
     return 0 if gone else 1
 
@@ -163,6 +177,8 @@ def _unpair(arguments: argparse.Namespace) -> int:
 def _serve(arguments: argparse.Namespace) -> int:
     settings = Settings(
         data=arguments.data,
+        store=arguments.store,
+        keys=arguments.keys,
         site=arguments.site,
         destinations=arguments.destinations,
         host=arguments.host,
@@ -171,7 +187,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         allow_origins=frozenset(arguments.allow_origin),
         direct_origins=tuple(arguments.connect),
     )
-    if not settings.loopback and not Devices(settings.data / "devices.json").all():
+    if not settings.loopback and not open_devices(settings).all():
         raise CannotStart(
             f"{settings.host} can be reached from other computers, and no device is paired."
             " Pair one first (python -m gateway pair --name ...) and put TLS in front,"

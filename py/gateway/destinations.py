@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,6 +16,7 @@ from fieldpost.security.cipher import Cipher
 
 from . import kinds
 from .ledger import Answer
+from .tables import Arrived, Tx
 from .wire import Operation
 
 
@@ -32,11 +32,10 @@ class Entry:
 
 
 class Destination(Protocol):
-    """Runs on the writing thread inside the ledger's transaction: no waiting, no network."""
+    """Runs on the writing thread inside the ledger's transaction: no waiting, no network; what it
+    writes, it writes to that."""
 
     name: str
-    #: DDL of its own tables, every statement `IF NOT EXISTS`.
-    schema: str
 
     def describe(self) -> dict[str, Any]:
         """Its entry in the catalogue (docs/formats.md section 6)."""
@@ -44,10 +43,10 @@ class Destination(Protocol):
     def refuse(self, operation: Operation) -> Answer | None:
         """A `rejected` answer when it can never take this, before anything is written. Pure."""
 
-    def take(self, tx: sqlite3.Connection, entry: Entry) -> None:
+    def take(self, tx: Tx, entry: Entry) -> None:
         """Make the text durable in this commit; attachment parts may still be to come."""
 
-    def complete(self, tx: sqlite3.Connection, n: int) -> Answer:
+    def complete(self, tx: Tx, n: int) -> Answer:
         """Entry ``n`` is here whole: `delivered`, or `handed_over` (or `busy`: asked again with
         the same key) until `Intake.settle` tells the end."""
 
@@ -56,17 +55,6 @@ class Inbox:
     """The gateway's own inbox: delivered means durable here, for people to read."""
 
     name = "inbox"
-    schema = """
-    CREATE TABLE IF NOT EXISTS arrivals (
-      number INTEGER PRIMARY KEY AUTOINCREMENT,
-      entry INTEGER NOT NULL UNIQUE,
-      operation_id TEXT NOT NULL,
-      kind TEXT NOT NULL,
-      captured_at INTEGER NOT NULL, arrived_at INTEGER NOT NULL,
-      kid TEXT NOT NULL, head BLOB NOT NULL, body_kid TEXT NOT NULL, body BLOB NOT NULL
-    );
-    CREATE INDEX IF NOT EXISTS arrivals_logs ON arrivals (number) WHERE kind = 'log';
-    """
 
     def __init__(self, cipher: Cipher) -> None:
         self._cipher = cipher
@@ -106,30 +94,25 @@ class Inbox:
             return Answer("rejected", code="INVALID_FIELDS", detail=detail, fields=wrong)
         return None
 
-    def take(self, tx: sqlite3.Connection, entry: Entry) -> None:
+    def take(self, tx: Tx, entry: Entry) -> None:
         operation, place = entry.operation, arrival_place(entry.n)
         head = json.dumps(_head(operation), ensure_ascii=False).encode()
         kid, sealed_head = self._cipher.seal(place, "arrival", "head", head)
         body_kid, body = self._cipher.seal(place, "arrival", "body", operation.canonical)
-        tx.execute(
-            "INSERT INTO arrivals (entry, operation_id, kind, captured_at, arrived_at, kid, head,"
-            " body_kid, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                entry.n,
-                operation.id,
-                operation.kind,
-                operation.captured_at,
-                entry.at,
-                kid,
-                sealed_head,
-                body_kid,
-                body,
-            ),
+        arrival = Arrived(
+            0,
+            entry.n,
+            operation.id,
+            operation.kind,
+            operation.captured_at,
+            entry.at,
+            kid,
+            sealed_head,
         )
+        tx.arrive(arrival, body_kid, body)
 
-    def complete(self, tx: sqlite3.Connection, n: int) -> Answer:
-        (number,) = tx.execute("SELECT number FROM arrivals WHERE entry = ?", (n,)).fetchone()
-        reference = reference_of(number)
+    def complete(self, tx: Tx, n: int) -> Answer:
+        reference = reference_of(tx.number_of(n))
         # Relative to the gateway's root: the same answer behind any proxy and sub-path.
         return Answer("delivered", remote_id=reference, remote_url=f"inbox/{reference}")
 

@@ -1,8 +1,9 @@
 """Device tokens: pairing and proving who is asking.
 
 Kept in ``data/devices.json`` (0600), apart from the database, so that `pair` works while the
-gateway runs. Only hashes are stored: a token is 256 random bits, so a plain SHA-256 of it cannot be
-searched, and a stretched one would cost every request.
+gateway runs; of gateways that share a Redis server, there (`shared_parts`). Only hashes are stored:
+a token is 256 random bits, so a plain SHA-256 of it cannot be searched, and a stretched one would
+cost every request.
 """
 
 from __future__ import annotations
@@ -39,6 +40,42 @@ class Device:
 
 
 class Devices:
+    """Who is paired; where that is kept, subclasses say."""
+
+    def all(self) -> list[Device]:
+        """Every paired device, as last heard."""
+        raise NotImplementedError
+
+    async def fresh(self) -> None:
+        """Called before a request is judged: `all` is not older than a second from here on."""
+
+    def _add(self, device: Device) -> None:
+        raise NotImplementedError
+
+    def _forget(self, name: str) -> int:
+        raise NotImplementedError
+
+    def pair(self, name: str, workspace: str = DEFAULT_WORKSPACE, role: str = "device") -> str:
+        """Add a device and return its token, which is nowhere stored."""
+        token = "fp_" + secrets.token_urlsafe(32)
+        at = int(time.time() * 1000)
+        self._add(Device(secrets.token_hex(8), name, workspace, role, _hash(token), at))
+        return token
+
+    def unpair(self, name: str) -> int:
+        """Forget every device of this name; returns how many there were."""
+        return self._forget(name)
+
+    def find(self, token: str) -> Device | None:
+        """The device of a token, taking the same time whichever it is."""
+        wanted, found = _hash(token), None
+        for device in self.all():
+            if hmac.compare_digest(wanted, device.token_sha256):
+                found = device
+        return found
+
+
+class DevicesFile(Devices):
     def __init__(self, path: Path) -> None:
         self._path = path
         self._seen: tuple[int, int] | None = None
@@ -58,28 +95,13 @@ class Devices:
             self._seen = seen
         return self._devices
 
-    def pair(self, name: str, workspace: str = DEFAULT_WORKSPACE, role: str = "device") -> str:
-        """Add a device and return its token, which is nowhere stored."""
-        token = "fp_" + secrets.token_urlsafe(32)
-        device = Device(
-            secrets.token_hex(8), name, workspace, role, _hash(token), int(time.time() * 1000)
-        )
+    def _add(self, device: Device) -> None:
         self._change(lambda devices: [*devices, device])
-        return token
 
-    def unpair(self, name: str) -> int:
-        """Forget every device of this name; returns how many there were."""
+    def _forget(self, name: str) -> int:
         before = len(self.all())
         self._change(lambda devices: [each for each in devices if each.name != name])
         return before - len(self.all())
-
-    def find(self, token: str) -> Device | None:
-        """The device of a token, taking the same time whichever it is."""
-        wanted, found = _hash(token), None
-        for device in self.all():
-            if hmac.compare_digest(wanted, device.token_sha256):
-                found = device
-        return found
 
     def _change(self, change: Callable[[list[Device]], list[Device]]) -> None:
         lock = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)

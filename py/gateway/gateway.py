@@ -1,34 +1,25 @@
-"""The composition root: one data directory, opened, with everything that works on it."""
+"""The composition root: one storage, opened, with everything that works on it."""
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
-import sqlite3
-import stat
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from fieldpost.engine.errors import EncryptionError
-from fieldpost.hosts.cpython.keyring import KeyRing
 from fieldpost.hosts.cpython.transport_file import FileSink
 from fieldpost.hosts.cpython.transport_http import HttpTransport
 from fieldpost.hosts.cpython.transport_scheme import BySchemeTransport
-from fieldpost.ports import Transport
+from fieldpost.ports import Store, Transport
 from fieldpost.security.cipher import Cipher
 
-from .database import Database
 from .destinations import Destination, Inbox
-from .devices import Devices
 from .intake import Intake
-from .ledger import SCHEMA, Answer, Ledger
+from .ledger import Answer, Ledger
 from .metrics import Metrics
-from .parts import Parts
 from .ratelimit import RateLimit
-from .relay import Ports, Relay, RelayStore
-from .settings import CannotStart, Settings
+from .relay import Ports, Relay
+from .settings import Settings
+from .storage import open_storage
 from .systems import System
 
 #: Acknowledged rows are looked through at start and then no more often than this.
@@ -40,7 +31,7 @@ def now_ms() -> int:
 
 
 class Gateway:
-    """Raises `CannotStart` when the data directory is in use, open to others or unreadable."""
+    """Raises `CannotStart` as `storage.open_storage`."""
 
     def __init__(
         self,
@@ -48,28 +39,30 @@ class Gateway:
         *,
         destinations: Callable[[Cipher], Sequence[Destination]] = lambda cipher: [Inbox(cipher)],
         systems: Sequence[System] = (),
-        outward: Callable[[RelayStore], Transport] | None = None,
+        outward: Callable[[Store], Transport] | None = None,
         clock: Callable[[], int] = now_ms,
     ) -> None:
         self.settings = settings
         self.clock = clock
-        self.devices = Devices(settings.data / "devices.json")
-        with contextlib.ExitStack() as opened:
-            opened.callback(os.close, _own(settings.data))
-            self.cipher = cipher = open_keys(settings.data)
-            relayed = [each.relayed(cipher) for each in systems]
-            self.destinations = {each.name: each for each in (*destinations(cipher), *relayed)}
-            schemas = dict.fromkeys(each.schema for each in self.destinations.values())
-            schema = SCHEMA + "".join(schemas)
-            self.database = _open_database(settings.data / "gateway.sqlite3", schema)
-            opened.callback(self.database.close)
-            self._opened = opened.pop_all()
-        self.ledger = Ledger(cipher)
+        self._storage = opened = open_storage(settings)
+        self.cipher, self.database = opened.cipher, opened.database
+        self.devices, self.parts = opened.devices, opened.parts
+        relayed = [each.relayed(self.cipher) for each in systems]
+        known = (*destinations(self.cipher), *relayed)
+        self.destinations = {each.name: each for each in known}
+        self.ledger = Ledger(self.cipher)
         self.intake = Intake(self.ledger, self.destinations)
-        self.parts = Parts(settings.data / "parts", cipher)
         outward = outward or (lambda store: outward_of(store, settings.data / "out"))
-        ports = Ports(self.database, self.ledger, self.intake, self.parts, cipher, clock)
-        self.relay = Relay(settings.data, ports, systems, relayed, outward) if systems else None
+        ports = Ports(
+            self.database,
+            self.ledger,
+            self.intake,
+            self.parts,
+            self.cipher,
+            clock,
+            opened.open_queue,
+        )
+        self.relay = Relay(ports, systems, relayed, outward) if systems else None
         self.metrics = Metrics()
         limits = settings.limits
         self.rate = RateLimit(limits.burst_requests, limits.requests_per_second)
@@ -108,56 +101,16 @@ class Gateway:
         now = self.clock()
         if now - self._pruned_at >= PRUNE_EVERY_MS:
             self._pruned_at = now
-            await self.database.write(lambda tx: self.ledger.prune(tx, now))
+            while await self.database.write(lambda tx: self.ledger.prune(tx, now)):
+                pass
 
     def close(self) -> None:
-        """Finish what runs and let go of the directory. Idempotent."""
-        self._opened.close()
+        """Finish what runs and let go of the storage. Idempotent."""
+        self._storage.close()
 
 
-def outward_of(store: RelayStore, files: Path) -> Transport:
+def outward_of(store: Store, files: Path) -> Transport:
     """The ways to the destinations: HTTP, and files below ``files``."""
     http = HttpTransport(store)
-    files.mkdir(mode=0o700, exist_ok=True)
+    files.mkdir(mode=0o700, parents=True, exist_ok=True)
     return BySchemeTransport({"http": http, "https": http, "file": FileSink(store, files)})
-
-
-def open_keys(data: Path) -> KeyRing:
-    """The key file, made at the first start. Raises `CannotStart` when others can read it."""
-    path = data / "keys.json"
-    if path.exists() and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise CannotStart(f"Others can read {path}. Run `chmod 600 {path}`, then start again.")
-    try:
-        return KeyRing.load_or_create(path)
-    except EncryptionError as error:
-        raise CannotStart(f"{error.message} It is {path}; restore it from a backup.") from error
-
-
-def _open_database(path: Path, schema: str) -> Database:
-    try:
-        return Database(path, schema)
-    except sqlite3.Error as error:
-        raise CannotStart(
-            f"{path} cannot be opened ({error}). Leave it as it is, and restore a backup beside it."
-        ) from error
-
-
-def prepare(data: Path) -> None:
-    """Make the data directory, for its owner only, and everything later made in it likewise."""
-    os.umask(0o077)
-    data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    data.chmod(0o700)
-
-
-def _own(data: Path) -> int:
-    """Hold the directory until the process ends, however it ends; returns the descriptor."""
-    prepare(data)
-    lock = os.open(data / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        raise CannotStart(
-            f"Another gateway is running on {data}. Stop it, or name another folder with --data."
-        ) from None
-    return lock

@@ -6,13 +6,13 @@ tested without HTTP.
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
 from .destinations import Destination, Entry
-from .ledger import OPEN_STATES, UNDONE_STATES, Answer, Ledger, Progress, Row
+from .ledger import UNDONE_STATES, Answer, Ledger, Progress
 from .problems import Problem
+from .tables import OPEN_STATES, Row, Tx
 from .wire import Batch, Malformed, Operation
 
 
@@ -37,14 +37,15 @@ class Intake:
         self._ledger = ledger
         self._destinations = destinations
 
-    def submit(
-        self, tx: sqlite3.Connection, who: Identity, batch: Batch, now: int
-    ) -> list[dict[str, Any]]:
+    def submit(self, tx: Tx, who: Identity, batch: Batch, now: int) -> list[dict[str, Any]]:
         """Acknowledge, take every operation in order, and return one wire result for each."""
+        known = [each for each in batch.operations if isinstance(each, Operation)]
+        keys = [*batch.ack, *(each.send_id for each in known)]
+        tx.foresee(who.workspace, keys, [each.id for each in known])
         self._ledger.acknowledge(tx, who.workspace, who.device, batch.ack, now)
         return [self._one(tx, who, operation, now) for operation in batch.operations]
 
-    def find(self, tx: sqlite3.Connection, workspace: str, operation_id: str) -> dict[str, Any]:
+    def find(self, tx: Tx, workspace: str, operation_id: str) -> dict[str, Any]:
         """The wire result of the newest key of an operation.
 
         Raises `Problem` UNKNOWN_OPERATION when it was never seen.
@@ -54,7 +55,7 @@ class Intake:
             raise unknown_operation()
         return self._result(tx, row)
 
-    def part(self, tx: sqlite3.Connection, progress: Progress, n: int, now: int) -> Held:
+    def part(self, tx: Tx, progress: Progress, n: int, now: int) -> Held:
         """Part ``n`` lies durably on the disk: count it, and finish the entry with the last one.
 
         Raises `Problem` PART_GAP when an earlier part is missing.
@@ -78,7 +79,7 @@ class Intake:
 
     def target(
         self,
-        tx: sqlite3.Connection,
+        tx: Tx,
         workspace: str,
         operation_id: str,
         send_id: str,
@@ -97,9 +98,7 @@ class Intake:
                 return progress, self._ledger.answer(row)
         raise Problem("UNKNOWN_ATTACHMENT", "The operation has no attachment with this id.")
 
-    def settle(
-        self, tx: sqlite3.Connection, workspace: str, send_id: str, answer: Answer, now: int
-    ) -> bool:
+    def settle(self, tx: Tx, workspace: str, send_id: str, answer: Answer, now: int) -> bool:
         """A destination that delivers later says how it ended; receipts go out with it.
 
         Returns False, changing nothing, when the entry is unknown or already at an end; what was
@@ -116,7 +115,7 @@ class Intake:
         return True
 
     def _one(
-        self, tx: sqlite3.Connection, who: Identity, operation: Operation | Malformed, now: int
+        self, tx: Tx, who: Identity, operation: Operation | Malformed, now: int
     ) -> dict[str, Any]:
         if isinstance(operation, Malformed):
             answer = Answer(
@@ -151,9 +150,7 @@ class Intake:
             )
         return destination.refuse(operation)
 
-    def _first(
-        self, tx: sqlite3.Connection, who: Identity, operation: Operation, now: int
-    ) -> dict[str, Any]:
+    def _first(self, tx: Tx, who: Identity, operation: Operation, now: int) -> dict[str, Any]:
         # The key first, then what it causes, in one commit (DESIGN section 7).
         row = self._ledger.insert(
             tx, who.workspace, who.device, operation, state="accepted", now=now
@@ -166,9 +163,7 @@ class Intake:
         self._ledger.record(tx, row, answer, now)
         return _echo(operation, answer)
 
-    def _again(
-        self, tx: sqlite3.Connection, who: Identity, operation: Operation, row: Row
-    ) -> dict[str, Any]:
+    def _again(self, tx: Tx, who: Identity, operation: Operation, row: Row) -> dict[str, Any]:
         if row.content != self._ledger.mark(operation):
             return _echo(
                 operation,
@@ -186,7 +181,7 @@ class Intake:
 
     def _reused(
         self,
-        tx: sqlite3.Connection,
+        tx: Tx,
         who: Identity,
         operation: Operation,
         target: Row,
@@ -202,7 +197,7 @@ class Intake:
         self._ledger.watch(tx, target, who.device, operation.send_id)
         return {**self._result(tx, row), "replayed": True}
 
-    def _result(self, tx: sqlite3.Connection, row: Row) -> dict[str, Any]:
+    def _result(self, tx: Tx, row: Row) -> dict[str, Any]:
         target = self._ledger.follow(tx, row)
         answer = self._ledger.answer(target)
         result = {"id": row.operation_id, "send_id": row.send_id, **answer.wire()}

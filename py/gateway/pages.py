@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from .destinations import arrival_place, reference_of
 from .gateway import Gateway
 from .ledger import Progress
 from .problems import Problem
+from .tables import Arrived, Tx
 
 PAGE_ROWS = 50
 _REFERENCE = re.compile(r"FP-([0-9]{6,15})\Z")
@@ -54,32 +54,25 @@ class Arrival:
         return reference_of(self.number)
 
 
-_SELECT = "SELECT number, entry, kind, captured_at, arrived_at, kid, head FROM arrivals "
-
-
 class Pages:
     #: Raises `Problem` for whoever may not look.
-    admit: Callable[[Request], None]
+    admit: Callable[[Request], Awaitable[None]]
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._style = _STYLE.read_text()
 
     async def list(self, request: Request) -> Response:
-        self.admit(request)
+        await self.admit(request)
         text = request.query_params.get("before", "")
         before = int(text) if text.isdecimal() and len(text) < 16 else 2**53
 
         # What devices log of themselves is nobody's work: it has a list of its own.
         of_logs = request.query_params.get("kind") == "log"
 
-        def job(tx: sqlite3.Connection) -> tuple[list[Arrival], int, int]:
-            which = "kind = 'log'" if of_logs else "kind <> 'log'"
-            query = f"{_SELECT} WHERE {which} AND number < ? ORDER BY number DESC LIMIT ?"
-            rows = tx.execute(query, (before, PAGE_ROWS + 1)).fetchall()
-            (total,) = tx.execute("SELECT coalesce(max(number), 0) FROM arrivals").fetchone()
-            (logs,) = tx.execute("SELECT count(*) FROM arrivals WHERE kind = 'log'").fetchone()
-            return [self._arrival(tx, row) for row in rows], total - logs, logs
+        def job(tx: Tx) -> tuple[list[Arrival], int, int]:
+            rows = tx.arrivals(before, PAGE_ROWS + 1, logs=of_logs)
+            return [self._arrival(tx, row) for row in rows], *tx.totals()
 
         arrivals, total, logs = await self._gateway.database.read(job)
         more = arrivals[PAGE_ROWS - 1].number if len(arrivals) > PAGE_ROWS else None
@@ -88,13 +81,12 @@ class Pages:
         return HTMLResponse(page, headers=_HEADERS)
 
     async def detail(self, request: Request) -> Response:
-        self.admit(request)
+        await self.admit(request)
         number = _number(request)
 
-        def job(tx: sqlite3.Connection) -> tuple[Arrival, dict[str, Any] | None]:
+        def job(tx: Tx) -> tuple[Arrival, dict[str, Any] | None]:
             arrival = self._find(tx, number)
-            query = "SELECT body_kid, body FROM arrivals WHERE number = ?"
-            kid, body = tx.execute(query, (number,)).fetchone()
+            kid, body = tx.body(number)
             try:
                 opened = self._gateway.cipher.open(
                     kid, arrival_place(arrival.entry), "arrival", "body", body
@@ -108,7 +100,7 @@ class Pages:
         return HTMLResponse(templates.arrival(arrival, payload, _PICTURES), headers=_HEADERS)
 
     async def attachment(self, request: Request) -> Response:
-        self.admit(request)
+        await self.admit(request)
         number, position = _number(request), request.path_params["position"]
         arrival = await self._gateway.database.read(lambda tx: self._find(tx, number))
         if position >= len(arrival.progress):
@@ -136,23 +128,26 @@ class Pages:
         for n in range(1, progress.attachment.parts + 1):
             yield await asyncio.to_thread(self._gateway.parts.read, progress, n)
 
-    def _find(self, tx: sqlite3.Connection, number: int) -> Arrival:
-        row = tx.execute(_SELECT + "WHERE number = ?", (number,)).fetchone()
+    def _find(self, tx: Tx, number: int) -> Arrival:
+        row = tx.arrival(number)
         if row is None:
             raise Problem("NOT_FOUND", "Nothing with this number has arrived.")
         return self._arrival(tx, row)
 
-    def _arrival(self, tx: sqlite3.Connection, row: tuple[Any, ...]) -> Arrival:
-        number, entry, kind, captured_at, arrived_at, kid, sealed = row
+    def _arrival(self, tx: Tx, row: Arrived) -> Arrival:
         try:
             head = json.loads(
-                self._gateway.cipher.open(kid, arrival_place(entry), "arrival", "head", sealed)
+                self._gateway.cipher.open(
+                    row.kid, arrival_place(row.entry), "arrival", "head", row.head
+                )
             )
         except DecryptionError:
             # Shown, not skipped: somebody has to restore a backup.
             head = {"summary": "This row does not open with its key", "damaged": "yes"}
-        progress = self._gateway.ledger.progress(tx, entry)
-        return Arrival(number, entry, kind, captured_at, arrived_at, head, progress)
+        progress = self._gateway.ledger.progress(tx, row.entry)
+        return Arrival(
+            row.number, row.entry, row.kind, row.captured_at, row.arrived_at, head, progress
+        )
 
 
 def _number(request: Request) -> int:

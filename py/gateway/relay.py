@@ -11,14 +11,14 @@ takes it, the note goes. So a process that dies between two of them loses and do
 from __future__ import annotations
 
 import asyncio
-import base64
+import contextlib
 import logging
 import os
+import secrets
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from fieldpost.destinations.base import Discovered
 from fieldpost.engine.config import QueueConfig
@@ -31,34 +31,45 @@ from fieldpost.engine.transitions import State
 from fieldpost.hosts.cpython.credentials import Credential, CredentialTransport
 from fieldpost.hosts.cpython.system import AlwaysOnline, FileLockTabs, SystemClock, SystemEntropy
 from fieldpost.hosts.cpython.transport_http import HttpTransport
-from fieldpost.ports import Manifest, Transport
+from fieldpost.ports import Leadership, Store, Transport
 from fieldpost.runtime import views
 from fieldpost.runtime.committer import ENDED
 from fieldpost.runtime.conversing import converse, of_transport
 from fieldpost.runtime.driver import Host
 from fieldpost.runtime.queue import Queue
 from fieldpost.security.cipher import Cipher
-from fieldpost.stores.sqlite import SqliteStore
 
 from . import relayed
 from .checks import test_connection
-from .database import Database
 from .intake import Intake
 from .ledger import Answer, Ledger
-from .parts import Parts
-from .relayed import Relayable, Relayed, file_place
+from .relay_store import Attachments, RelayStore
+from .relayed import Relayable, Relayed
+from .storage import OpenQueue
 from .systems import System
+from .tables import Database, PartStore, Tx
 from .tokens import follow_tokens
+
+if TYPE_CHECKING:
+    from fieldpost.hosts.cpython.redis_tabs import RedisTabs
 
 _log = logging.getLogger("gateway.relay")
 
 #: A gateway gives nothing up by itself: what a destination refuses goes back to the device, what it
 #: may take later is tried for as long as it takes.
 POLICY = RetryPolicy(5_000, 2, cap_ms=15 * 60_000, jitter_ratio=0.2, max_attempts=1_000_000_000)
-#: Entries moved in one go.
+#: Ends told in one go.
 _BATCH = 100
+#: Of a destination so many entries are in the queue and could be sent at once; the others wait
+#: where devices take turns. When half of them have gone, others come.
+_WINDOW = 64
 #: When the queue is full, or its storage fails, this long before the next attempt.
 _AGAIN_SECONDS = 5.0
+#: What another process left behind is looked for this often; one's own is told at once.
+_LOOK_SECONDS = 5.0
+#: One process at a time brings in, and one tells: for so long it may be silent, and for so long the
+#: others wait for it before they look again whether there is anything left for them.
+_LEASE_MS, _LEASE_WAIT_MS = 15_000, 10_000
 #: How often destinations are asked what they require and offer.
 _DISCOVER_SECONDS = 3600.0
 #: The states of an item that did not get there.
@@ -76,37 +87,10 @@ class Ports:
     database: Database
     ledger: Ledger
     intake: Intake
-    parts: Parts
+    parts: PartStore
     cipher: Cipher
     clock: Callable[[], int]
-
-
-class RelayStore(SqliteStore):
-    """The queue's store; attachments stay where the gateway keeps them."""
-
-    ports: Ports
-
-    async def manifest(self, attachment_id: str) -> Manifest | None:
-        progress = await self._progress(attachment_id)
-        if progress is None:
-            return None
-        each = progress.attachment
-        sha256 = tuple(base64.b64encode(digest).decode() for digest in each.sha256)
-        return Manifest(attachment_id, each.name, each.type, each.size, sha256)
-
-    async def part(self, attachment_id: str, n: int) -> bytes | None:
-        progress = await self._progress(attachment_id)
-        if progress is None or not 1 <= n <= progress.held:
-            return None
-        try:
-            return await asyncio.to_thread(self.ports.parts.read, progress, n)
-        except FileNotFoundError:
-            return None
-
-    async def _progress(self, attachment_id: str) -> Any:
-        entry, position = file_place(attachment_id)
-        found = await self.ports.database.read(lambda tx: self.ports.ledger.progress(tx, entry))
-        return next((each for each in found if each.position == position), None)
+    open_queue: OpenQueue
 
 
 class Relay:
@@ -114,13 +98,11 @@ class Relay:
 
     def __init__(
         self,
-        data: Path,
         ports: Ports,
         systems: Sequence[System],
         known: Sequence[Relayed],
-        transport: Callable[[RelayStore], Transport] = HttpTransport,
+        transport: Callable[[Store], Transport] = HttpTransport,
     ) -> None:
-        self._data = data
         self._ports = ports
         self.systems = {system.name: system for system in systems}
         self._known = {each.name: each for each in known}
@@ -129,21 +111,22 @@ class Relay:
         }
         self._transport_of = transport
         self._store: RelayStore | None = None
+        self._tabs: FileLockTabs | RedisTabs | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._arrived = asyncio.Event()
         self._ended = asyncio.Event()
+        self._more = False  # waits for room in the queue
+        self._stopping = False
         self.transport: Transport | None = None
         self.queue: Queue | None = None
 
     async def start(self) -> None:
         """Open the queue and begin to relay. Raises `QueueError` when its storage cannot be used,
         `ConfigError` when the lanes cannot be."""
-        folder = self._data / "relay"
-        folder.mkdir(mode=0o700, exist_ok=True)
-        store = await RelayStore.open(folder / "queue.db", self._ports.cipher)
-        assert isinstance(store, RelayStore)
-        store.ports = self._ports
-        self._store = store
+        ports = self._ports
+        attachments = Attachments(ports.database, ports.ledger, ports.parts)
+        store, tabs = await ports.open_queue(attachments)
+        self._store, self._tabs = store, tabs
         self.transport = CredentialTransport(self._transport_of(store), self._credentials)
         host = Host(
             store,
@@ -151,14 +134,14 @@ class Relay:
             SystemClock(),
             SystemEntropy(),
             AlwaysOnline(),
-            FileLockTabs(folder),
+            tabs,
         )
         # What arrives was admitted, and asked for its doubles, where it was captured.
         config = QueueConfig(retry=POLICY, duplicates=Duplicates("allow", window_ms=0))
         self.queue = Queue(
             host,
             [each.lane for each in self.systems.values()],
-            owner=f"relay-{os.getpid()}",
+            owner=f"relay-{os.getpid()}-{secrets.token_hex(4)}",  # others have that number, too
             policy=POLICY,
             config=config,
         )
@@ -166,12 +149,12 @@ class Relay:
         await follow_tokens(self.queue, store, self._ports.cipher, self._credentials)
         await self.queue.start()
         await self.queue.configure(share_by_owner=True)  # no device holds up another one
-        self._unsubscribe = self.queue.subscribe(lambda _message: self._ended.set())
+        self._unsubscribe = self.queue.subscribe(lambda _message: self._changed())
         self._ended.set()  # what ended before the process did
         self._arrived.set()
         self._tasks = [
-            asyncio.create_task(self._moves(self._arrived, self._take_in)),
-            asyncio.create_task(self._moves(self._ended, self._tell)),
+            asyncio.create_task(self._moves("in", self._arrived, self._any_ready, self._take_in)),
+            asyncio.create_task(self._moves("ends", self._ended, self._any_ended, self._tell)),
             asyncio.create_task(self._discover()),
         ]
 
@@ -184,6 +167,10 @@ class Relay:
 
     async def stop(self) -> None:
         """Finish what runs. Idempotent."""
+        # Said as well as cancelled: a cancellation may get lost in an answer that comes with it.
+        self._stopping = True
+        self._arrived.set()
+        self._ended.set()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -192,18 +179,51 @@ class Relay:
             self._unsubscribe()
             await self.queue.close()
             self.queue = None
+        if self._tabs is not None:
+            await self._tabs.close()
+            self._tabs = None
+
+    def _changed(self) -> None:
+        """In the queue: something may have ended, and made room."""
+        self._ended.set()
+        if self._more:
+            self._arrived.set()
 
     def nudge(self) -> None:
         """Something may have arrived."""
         self._arrived.set()
 
-    async def _moves(self, event: asyncio.Event, move: Callable[[], Any]) -> None:
-        while True:
-            await event.wait()
+    async def _moves(
+        self,
+        name: str,
+        event: asyncio.Event,
+        some: Callable[[], Awaitable[bool]],
+        move: Callable[[Leadership], Awaitable[bool]],
+    ) -> None:
+        """Whenever there is something to move, move it, alone of all processes: each step can be
+        repeated, but two that do it at once would do everything twice."""
+        tabs = self._tabs
+        assert tabs is not None
+
+        async def work(held: Leadership) -> None:
+            while not self._stopping and not held.lost and await move(held):
+                held.beat()
+
+        while not self._stopping:
+            with contextlib.suppress(TimeoutError):
+                # Not wait_for: before Python 3.12 it may forget a cancellation.
+                async with asyncio.timeout(_LOOK_SECONDS):
+                    await event.wait()
             event.clear()
             try:
-                while await move():
-                    pass
+                while not self._stopping and await some():
+                    if await tabs.lead(
+                        work,
+                        lane=f"relay-{name}",
+                        wait_ms=_LEASE_WAIT_MS,
+                        steal_after_ms=_LEASE_MS,
+                    ):
+                        break
             except (QueueError, sqlite3.Error, OSError) as error:
                 _log.error("Relaying waits: %s", type(error).__name__)
                 await asyncio.sleep(_AGAIN_SECONDS)  # the storage's trouble, not a race
@@ -226,17 +246,42 @@ class Relay:
 
     # --- in --------------------------------------------------------------------------------------
 
-    async def _take_in(self) -> bool:
-        """Bring what is whole into the queue; True when there may be more."""
+    async def _any_ready(self) -> bool:
+        return bool(await self._rooms())
+
+    async def _rooms(self) -> dict[str, int]:
+        """Destination -> entries that may come in, where some wait."""
+        store = self._store
+        assert store is not None
+        waiting = await self._ports.database.read(lambda tx: tx.waiting(list(self.systems)))
+        self._more = bool(waiting)
+        taken = {name: len(await store.ready_keys(name, _WINDOW)) for name in waiting}
+        return {name: _WINDOW - n for name, n in taken.items() if n <= _WINDOW // 2}
+
+    async def _take_in(self, held: Leadership) -> bool:
+        """Bring what is whole into the queue, of each device in turn; True when there may be
+        more."""
         database, cipher = self._ports.database, self._ports.cipher
-        found = await database.read(lambda tx: relayed.ready(tx, cipher, _BATCH))
+        rooms = await self._rooms()
+
+        def job(tx: Tx) -> list[Relayable]:
+            return [
+                each
+                for name, room in rooms.items()
+                for each in relayed.ready(tx, cipher, name, room)
+            ]
+
+        found = await database.read(job)
+        # Of one that was suspended meanwhile, others have done the work, and gone on from there.
+        if held.lost:
+            return False
         taken = await asyncio.gather(*(self._take(each) for each in found))
         done = [each.entry for each, fed in zip(found, taken, strict=True) if fed]
         if done:
             await database.write(lambda tx: relayed.queued(tx, done))
         if found and not done:
             raise QueueFull  # none of them could come in: later
-        return len(found) == _BATCH
+        return bool(found)
 
     async def _take(self, each: Relayable) -> bool:
         queue, body = self.queue, each.body
@@ -305,12 +350,19 @@ class Relay:
 
     # --- and back --------------------------------------------------------------------------------
 
-    async def _tell(self) -> bool:
+    async def _any_ended(self) -> bool:
+        assert self._store is not None
+        return bool(await self._store.sides(ENDED))
+
+    async def _tell(self, held: Leadership) -> bool:
         """Pass on how items ended."""
         assert self._store is not None
         assert self.queue is not None
         ended = sorted(await self._store.sides(ENDED))
         for at in range(0, len(ended), _BATCH):
+            if held.lost:
+                break
+            held.beat()
             notes = ended[at : at + _BATCH]
             ids = sorted({note.partition(":")[0] for note in notes})
             for row in await self._rows(ids, ("head", "history")):
@@ -341,7 +393,7 @@ class Relay:
     async def _settle(self, item_id: str, answer: Answer) -> None:
         now, intake = self._ports.clock(), self._ports.intake
 
-        def job(tx: sqlite3.Connection) -> int | None:
+        def job(tx: Tx) -> int | None:
             found = relayed.entry_of(tx, item_id)
             if found is None:
                 return None  # a row of the relay's own: a file, a search for doubles
@@ -367,7 +419,7 @@ class Relay:
         return result
 
 
-def _files(tx: sqlite3.Connection, ledger: Ledger, item_id: str) -> dict[str, str]:
+def _files(tx: Tx, ledger: Ledger, item_id: str) -> dict[str, str]:
     """The id in the queue -> the device's, of the attachments of an item."""
     found = relayed.entry_of(tx, item_id)
     if found is None:
@@ -378,13 +430,8 @@ def _files(tx: sqlite3.Connection, ledger: Ledger, item_id: str) -> dict[str, st
     }
 
 
-def _file_of(tx: sqlite3.Connection, each: Relayable) -> str | None:
+def _file_of(tx: Tx, each: Relayable) -> str | None:
     """The row of the queue that holds the file which a device sends again under its own id."""
-    found = tx.execute(
-        "SELECT attachments.entry, attachments.position FROM attachments"
-        " JOIN relay ON relay.entry = attachments.entry"
-        " WHERE relay.workspace = (SELECT workspace FROM relay WHERE entry = ?)"
-        " AND attachments.attachment_id = ? ORDER BY attachments.entry LIMIT 1",
-        (each.entry, each.body["operation_id"]),
-    ).fetchone()
+    mine = tx.onward(each.entry)
+    found = None if mine is None else tx.file_of(mine.workspace, each.body["operation_id"])
     return None if found is None else relayed.file_id(*found)

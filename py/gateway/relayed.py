@@ -4,7 +4,6 @@ ledger's own commit, and handed to the queue that relays it (`relay.Relay`) afte
 from __future__ import annotations
 
 import json
-import sqlite3
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,27 +22,12 @@ from fieldpost.security.cipher import Cipher
 from .destinations import Entry
 from .devices import DEFAULT_WORKSPACE
 from .ledger import Answer
+from .tables import QUEUED, READY, TOLD, WAITS, Onward, Tx
 from .wire import Operation
 
 #: What belongs to a workspace other than the first one is known to the destination by ids made of
 #: both names, so no workspace can speak of another one's.
 _WORKSPACES = uuid.UUID("6f1c6f2e-8f0e-5b0e-9d53-0c0f5f1d7c10")
-
-#: Where an entry stands: parts of it are to come, it is whole, the queue has it, its end was told.
-WAITS, READY, QUEUED, TOLD = 0, 1, 2, 3
-
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS relay (
-  entry INTEGER PRIMARY KEY,            -- of the ledger
-  item TEXT NOT NULL UNIQUE,            -- its id in the queue, and at the destination
-  workspace TEXT NOT NULL, operation_id TEXT NOT NULL, send_id TEXT NOT NULL,
-  destination TEXT NOT NULL,
-  stage INTEGER NOT NULL,
-  kid TEXT, body BLOB                   -- sealed; gone once the queue has it
-);
-CREATE INDEX IF NOT EXISTS relay_ready ON relay (entry) WHERE stage = 1;
-CREATE INDEX IF NOT EXISTS relay_operation ON relay (workspace, operation_id);
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +42,6 @@ class Relayable:
 
 class Relayed:
     """``said``: what the destination says of itself, as last heard (`discover`)."""
-
-    schema = SCHEMA
 
     def __init__(self, name: str, title: str, declaration: Declaration, cipher: Cipher) -> None:
         self.name = name
@@ -125,7 +107,7 @@ class Relayed:
             return _refused("UNSUPPORTED_FILES", f"{self.title} takes no files.", "attachments")
         return None
 
-    def take(self, tx: sqlite3.Connection, entry: Entry) -> None:
+    def take(self, tx: Tx, entry: Entry) -> None:
         operation = entry.operation
         body = {
             "device": entry.device,
@@ -143,74 +125,65 @@ class Relayed:
         kid, sealed = self._cipher.seal(
             _place(entry.n), "relay", "body", json.dumps(body, ensure_ascii=False).encode()
         )
-        tx.execute(
-            "INSERT INTO relay VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                entry.n,
-                _item_id(tx, entry),
-                entry.workspace,
-                operation.id,
-                operation.send_id,
-                self.name,
-                WAITS,
-                kid,
-                sealed,
-            ),
+        onward = Onward(
+            entry.n,
+            _item_id(tx, entry),
+            entry.workspace,
+            operation.id,
+            operation.send_id,
+            self.name,
+            WAITS,
+            kid,
+            sealed,
         )
+        tx.relay(onward, [each.id for each in operation.attachments])
 
-    def complete(self, tx: sqlite3.Connection, n: int) -> Answer:
-        tx.execute("UPDATE relay SET stage = ? WHERE entry = ?", (READY, n))
+    def complete(self, tx: Tx, n: int) -> Answer:
+        tx.stage(n, READY)
         return Answer("handed_over")
 
 
-def ready(tx: sqlite3.Connection, cipher: Cipher, limit: int) -> list[Relayable]:
-    """Entries that are whole, the oldest first. Raises `DecryptionError`."""
-    found = tx.execute(
-        "SELECT entry, item, destination, kid, body FROM relay WHERE stage = 1"
-        " ORDER BY entry LIMIT ?",
-        (limit,),
-    ).fetchall()
-    return [
-        Relayable(n, item, name, json.loads(cipher.open(kid, _place(n), "relay", "body", body)))
-        for n, item, name, kid, body in found
-    ]
+def ready(tx: Tx, cipher: Cipher, destination: str, limit: int) -> list[Relayable]:
+    """Entries that are whole, of each device in turn. Raises `DecryptionError`."""
+    return [_relayable(each, cipher) for each in tx.ready(destination, limit)]
 
 
-def queued(tx: sqlite3.Connection, entries: Sequence[int]) -> None:
+def _relayable(each: Onward, cipher: Cipher) -> Relayable:
+    assert each.kid is not None
+    assert each.body is not None  # it goes with the stage
+    body = cipher.open(each.kid, _place(each.entry), "relay", "body", each.body)
+    return Relayable(each.entry, each.item, each.destination, json.loads(body))
+
+
+def queued(tx: Tx, entries: Sequence[int]) -> None:
     """The queue has them durably."""
-    tx.executemany(
-        "UPDATE relay SET stage = max(stage, 2), kid = NULL, body = NULL WHERE entry = ?",
-        [(n,) for n in entries],
-    )
+    for n in entries:
+        tx.stage(n, QUEUED, drop_body=True)
 
 
-def follow(tx: sqlite3.Connection, entry: int, item: str) -> None:
+def follow(tx: Tx, entry: int, item: str) -> None:
     """From now on the end of this row of the queue is the end of the entry."""
-    tx.execute("UPDATE relay SET item = item || '/' || entry WHERE item = ?", (item,))
-    tx.execute("UPDATE relay SET item = ? WHERE entry = ?", (item, entry))
+    tx.rename(entry, item)
 
 
-def before(tx: sqlite3.Connection, entry: int) -> list[str]:
+def before(tx: Tx, entry: int) -> list[str]:
     """Items of earlier keys of the same operation, the newest first."""
-    found = tx.execute(
-        "SELECT other.item FROM relay AS mine JOIN relay AS other"
-        " ON other.workspace = mine.workspace AND other.operation_id = mine.operation_id"
-        " WHERE mine.entry = ? AND other.entry < mine.entry ORDER BY other.entry DESC",
-        (entry,),
-    )
-    return [item for (item,) in found]
+    mine = tx.onward(entry)
+    if mine is None:
+        return []
+    items = tx.items_of(mine.workspace, mine.operation_id)
+    at = [n for n, _ in items].index(entry)
+    return [item for _, item in reversed(items[:at])]
 
 
-def entry_of(tx: sqlite3.Connection, item: str) -> tuple[int, str, str] | None:
+def entry_of(tx: Tx, item: str) -> tuple[int, str, str] | None:
     """(ledger entry, workspace, send_id) of a row of the queue."""
-    found: tuple[int, str, str] | None = tx.execute(
-        "SELECT entry, workspace, send_id FROM relay WHERE item = ?", (item,)
-    ).fetchone()
-    return found
+    found = tx.onward_of(item)
+    return None if found is None else (found.entry, found.workspace, found.send_id)
 
 
-def told(tx: sqlite3.Connection, entry: int) -> None:
-    tx.execute("UPDATE relay SET stage = 3 WHERE entry = ?", (entry,))
+def told(tx: Tx, entry: int) -> None:
+    tx.stage(entry, TOLD)
 
 
 def file_id(entry: int, position: int) -> str:
@@ -226,14 +199,11 @@ def file_place(attachment_id: str) -> tuple[int, int]:
     return number >> 80, number & ((1 << 62) - 1)
 
 
-def _item_id(tx: sqlite3.Connection, entry: Entry) -> str:
+def _item_id(tx: Tx, entry: Entry) -> str:
     """The device's own id, so that the same name leads to it everywhere; a later key of the same
     operation has an id of its own, since of the earlier one something may be there."""
     operation_id, workspace = entry.operation.id, entry.workspace
-    earlier = tx.execute(
-        "SELECT 1 FROM relay WHERE workspace = ? AND operation_id = ?", (workspace, operation_id)
-    ).fetchone()
-    if earlier is not None:
+    if tx.items_of(workspace, operation_id):
         return str(uuid.uuid5(_WORKSPACES, f"{workspace}/{operation_id}/{entry.n}"))
     if workspace != DEFAULT_WORKSPACE:
         return str(uuid.uuid5(_WORKSPACES, f"{workspace}/{operation_id}"))

@@ -46,6 +46,8 @@ class Limits:
 class Settings:
     """One gateway process.
 
+    ``data``: its folder; ``store``: a queue in a Redis server instead, which any number of gateways
+    share (docs/redis.md); ``keys``: the key file, where it is not ``data/keys.json``.
     ``destinations``: the file that names the systems behind it (`systems.read_systems`).
     ``allow_hosts``: further Host names (lower case, no port) it answers to.
     ``allow_origins``: origins (``scheme://host[:port]``) whose pages may deliver to it (CORS).
@@ -53,6 +55,8 @@ class Settings:
     """
 
     data: Path
+    store: str | None = field(default=None, repr=False)  # it may hold a password
+    keys: Path | None = None
     site: Path | None = None
     destinations: Path | None = None
     host: str = "127.0.0.1"
@@ -61,6 +65,10 @@ class Settings:
     allow_origins: frozenset[str] = frozenset()
     direct_origins: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
+
+    @property
+    def key_file(self) -> Path:
+        return self.keys or self.data / "keys.json"
 
     @property
     def loopback(self) -> bool:

@@ -24,7 +24,7 @@ from tests.gateway.wires import (
 
 from gateway import cli
 from gateway.app import routes
-from gateway.devices import Devices
+from gateway.devices import DevicesFile as Devices
 from gateway.gateway import Gateway
 from gateway.guard import ShortTracebacks, foreign
 from gateway.ratelimit import DEVICES_MAX, RateLimit

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from starlette.routing import BaseRoute, Mount, Route
+from tests.gateway.conftest import in_a_folder
 from tests.gateway.wires import client_of, operation, parts_of, post, put, ticket
 
 from fieldpost.engine.limits import PART_BYTES
@@ -134,6 +135,7 @@ async def test_odd_times_and_files_do_not_break_the_page(client: httpx.AsyncClie
     assert (await client.get("/inbox/FP-000002")).status_code == 200
 
 
+@in_a_folder
 async def test_rows_that_were_changed_on_the_disk_are_shown_and_stop_nothing(
     open_gateway: Callable[..., Gateway], tmp_path: Path
 ) -> None:
@@ -187,6 +189,7 @@ def test_a_key_file_that_others_can_read_is_refused(
         open_gateway()
 
 
+@in_a_folder
 def test_a_damaged_database_is_left_alone(
     open_gateway: Callable[..., Gateway], tmp_path: Path
 ) -> None:
@@ -198,6 +201,7 @@ def test_a_damaged_database_is_left_alone(
     assert database.read_bytes().startswith(b"not a database")
 
 
+@in_a_folder
 def test_a_second_gateway_on_the_same_data_is_refused(gateway: Gateway) -> None:
     with pytest.raises(CannotStart, match="Another gateway is running"):
         Gateway(gateway.settings)

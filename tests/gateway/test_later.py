@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -14,14 +13,14 @@ from tests.gateway.wires import DEVICE, OTHER_DEVICE, client_of, operation, post
 from gateway.destinations import Entry, Inbox
 from gateway.gateway import Gateway
 from gateway.ledger import Answer
+from gateway.tables import Tx
 from gateway.wire import Operation
 
 
 class Slow:
-    """Takes work into a table of its own; says `first` until it is settled."""
+    """Takes work; says `first` until it is settled."""
 
     name = "slow"
-    schema = "CREATE TABLE IF NOT EXISTS slow (entry INTEGER PRIMARY KEY, whole INTEGER);"
 
     def __init__(self, first: str = "handed_over") -> None:
         self.first = first
@@ -32,11 +31,10 @@ class Slow:
     def refuse(self, _: Operation) -> Answer | None:
         return None
 
-    def take(self, tx: sqlite3.Connection, entry: Entry) -> None:
-        tx.execute("INSERT INTO slow VALUES (?, 0)", (entry.n,))
+    def take(self, tx: Tx, entry: Entry) -> None:
+        """The ledger's row is enough."""
 
-    def complete(self, tx: sqlite3.Connection, n: int) -> Answer:
-        tx.execute("UPDATE slow SET whole = 1 WHERE entry = ?", (n,))
+    def complete(self, tx: Tx, n: int) -> Answer:
         return Answer(self.first)
 
 

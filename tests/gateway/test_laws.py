@@ -4,26 +4,40 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import itertools
 import shutil
-import sqlite3
 import tempfile
 import uuid
+from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from tests.gateway.wires import DEVICE, OTHER_DEVICE, attachment, envelope, operation, ticket
+from tools.servers import RedisServer
 
 from fieldpost.engine.limits import PART_BYTES
-from gateway.database import Database
 from gateway.gateway import Gateway
+from gateway.grouped import Grouped
 from gateway.intake import Identity
 from gateway.problems import Problem
 from gateway.settings import Settings
+from gateway.tables import Tx
 from gateway.wire import parse
+
+
+def written(gateway: Gateway, job: Any) -> Any:
+    """What a job gives, in a commit of its own."""
+    database = gateway.database
+    assert isinstance(database, Grouped)
+    [result] = database._commit([job])
+    if isinstance(result, Problem):
+        raise result
+    return result
+
 
 #: Bytes are not what this is about: parts are announced, and counted without being written.
 SMALL = [b"", b"x", b"y" * (PART_BYTES + 1), b"z" * (2 * PART_BYTES)]
@@ -37,23 +51,23 @@ class Arrivals(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp())
-        self.gateway = Gateway(Settings(data=self.folder))
+        self.settings_ = Settings(data=self.folder, store=self.store())
+        self.gateway = Gateway(self.settings_)
         self.now = 1_000
         self.operations: list[dict[str, Any]] = []
         self.sent: dict[str, dict[str, Any]] = {}
         self.numbers: dict[str, str] = {}
         self.held: dict[str, dict[str, int]] = {}
 
+    def store(self) -> str | None:
+        return None
+
     def teardown(self) -> None:
         self.gateway.close()
         shutil.rmtree(self.folder)
 
     def write(self, job: Any) -> Any:
-        database: Database = self.gateway.database
-        [result] = database._commit([job])
-        if isinstance(result, Problem):
-            raise result
-        return result
+        return written(self.gateway, job)
 
     @initialize(
         files=st.lists(st.lists(st.sampled_from(SMALL), max_size=2), min_size=1, max_size=3)
@@ -97,7 +111,7 @@ class Arrivals(RuleBasedStateMachine):
         n = min(n, max(file["parts"], 1))
         held = self.held.setdefault(op["id"], {}).setdefault(file["id"], 0)
 
-        def job(tx: sqlite3.Connection) -> Any:
+        def job(tx: Tx) -> Any:
             target = (op["id"], op["send_id"], file["id"])
             progress, _ = self.gateway.intake.target(tx, "default", *target)
             return self.gateway.intake.part(tx, progress, n, self.now)
@@ -117,7 +131,7 @@ class Arrivals(RuleBasedStateMachine):
     @rule()
     def restart(self) -> None:
         self.gateway.close()
-        self.gateway = Gateway(Settings(data=self.folder))
+        self.gateway = Gateway(self.settings_)
 
     @precondition(lambda self: self.sent)
     @rule(data=st.data())
@@ -146,35 +160,71 @@ class Arrivals(RuleBasedStateMachine):
 
     @invariant()
     def one_arrival_for_each_item(self) -> None:
-        query = "SELECT operation_id FROM arrivals"
-        rows = self.gateway.database._connection.execute(query).fetchall()
-        assert sorted(id_ for (id_,) in rows) == sorted(op["id"] for op in self.sent.values())
+        rows = self.write(lambda tx: tx.arrivals(2**53, 1_000, logs=False))
+        assert sorted(row.operation_id for row in rows) == sorted(
+            op["id"] for op in self.sent.values()
+        )
 
     @invariant()
     def the_counters_are_true(self) -> None:
-        tx = self.gateway.database._connection
-        counted = tx.execute("SELECT state, count(*) FROM ledger GROUP BY state").fetchall()
-        kept = tx.execute("SELECT state, n FROM counters WHERE n > 0").fetchall()
-        assert sorted(counted) == sorted(kept)
+        def rows(tx: Tx) -> list[str]:
+            found = (tx.by_key("default", send_id) for send_id in self.sent)
+            return [row.state for row in found if row is not None]
+
+        kept = {state: n for state, n in self.write(lambda tx: tx.states()).items() if n}
+        assert kept == Counter(self.write(rows))
 
 
-Arrivals.TestCase.settings = settings(
+RULES = settings(
     max_examples=25,
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
+Arrivals.TestCase.settings = RULES
 TestArrivals = Arrivals.TestCase
 
 
-def test_a_key_is_forgotten_400_days_after_its_acknowledgement(tmp_path: Path) -> None:
-    gateway = Gateway(Settings(data=tmp_path))
+class SharedArrivals(Arrivals):
+    """The same in a Redis server; a second gateway, which knows nothing of the first but what is
+    there, takes every other request."""
+
+    server: ClassVar[RedisServer]
+    queues = itertools.count(1)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.other = Gateway(self.settings_)
+
+    def store(self) -> str:
+        return self.server.url(f"laws{next(self.queues)}")
+
+    def teardown(self) -> None:
+        self.other.close()
+        super().teardown()
+
+    def write(self, job: Any) -> Any:
+        self.gateway, self.other = self.other, self.gateway
+        return super().write(job)
+
+
+SharedArrivals.TestCase.settings = RULES
+
+
+@pytest.mark.full
+class TestSharedArrivals(SharedArrivals.TestCase):  # type: ignore[name-defined,misc]
+    @pytest.fixture(autouse=True)
+    def there_is_a_server(self, redis_server: RedisServer) -> None:
+        SharedArrivals.server = redis_server
+
+
+def test_a_key_is_forgotten_400_days_after_its_acknowledgement(gateway: Gateway) -> None:
     who = Identity("default", DEVICE)
     kept, gone = operation(), operation(ticket(summary="Other"))
     day = 86_400_000
 
     def write(job: Any) -> Any:
-        return gateway.database._commit([job])[0]
+        return written(gateway, job)
 
     def submit(*operations: dict[str, Any], ack: list[str], now: int) -> Any:
         batch = parse(envelope(*operations, ack=ack))
@@ -188,22 +238,19 @@ def test_a_key_is_forgotten_400_days_after_its_acknowledgement(tmp_path: Path) -
     assert write(lambda tx: gateway.ledger.prune(tx, 99_999 * day)) == 0
     [again] = submit(kept, ack=[], now=99_999 * day)
     assert again["replayed"] is True
-    gateway.close()
 
 
-def test_only_the_owner_acknowledges_and_only_an_end(tmp_path: Path) -> None:
-    gateway = Gateway(Settings(data=tmp_path))
+def test_only_the_owner_acknowledges_and_only_an_end(gateway: Gateway) -> None:
     whole = operation()
     waiting = operation(files=[("note.txt", "text/plain", b"x")])
 
     def submit(device: str, *operations: dict[str, Any], ack: list[str]) -> None:
         batch = parse(envelope(*operations, ack=ack))
         who = Identity("default", device)
-        gateway.database._commit([lambda tx: gateway.intake.submit(tx, who, batch, 0)])
+        written(gateway, lambda tx: gateway.intake.submit(tx, who, batch, 0))
 
     submit(DEVICE, whole, waiting, ack=[])
     submit(OTHER_DEVICE, ack=[whole["send_id"]])
     submit(DEVICE, ack=[waiting["send_id"]])
     late = 99_999 * 86_400_000
-    assert gateway.database._commit([lambda tx: gateway.ledger.prune(tx, late)]) == [0]
-    gateway.close()
+    assert written(gateway, lambda tx: gateway.ledger.prune(tx, late)) == 0

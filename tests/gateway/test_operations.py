@@ -18,10 +18,7 @@ HEADERS = {"Content-Type": "application/json", "Fieldpost-Device": DEVICE}
 
 
 async def arrived(gateway: Gateway) -> int:
-    count = await gateway.database.read(
-        lambda tx: tx.execute("SELECT count(*) FROM arrivals").fetchone()[0]
-    )
-    return int(count)
+    return sum(await gateway.database.read(lambda tx: tx.totals()))
 
 
 async def test_a_ticket_is_delivered_with_its_number(client: httpx.AsyncClient) -> None:

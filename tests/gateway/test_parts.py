@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.gateway.conftest import in_a_folder
 from tests.gateway.wires import (
     OTHER_DEVICE,
     attachment,
@@ -195,6 +196,7 @@ async def test_too_many_or_equal_attachments_are_refused(client: httpx.AsyncClie
     assert result["status"] == "rejected"
 
 
+@in_a_folder
 async def test_parts_lie_sealed_and_private(
     gateway: Gateway, client: httpx.AsyncClient, tmp_path: Path
 ) -> None:
@@ -207,6 +209,7 @@ async def test_parts_lie_sealed_and_private(
     assert files[0].stat().st_mode & 0o777 == 0o600
 
 
+@in_a_folder
 async def test_a_disk_that_is_full_loses_nothing(
     gateway: Gateway, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -32,11 +32,13 @@ def desk() -> Desk:
 
 
 @asynccontextmanager
-async def gateway_of(data: Path, desk: Desk, secret: str = SECRET) -> AsyncIterator[Gateway]:
+async def gateway_of(
+    data: Path, desk: Desk, store: str | None, secret: str = SECRET
+) -> AsyncIterator[Gateway]:
     """A gateway that relays, until the block ends."""
     credential = Headers({"Authorization": secret})
     system = System("desk", "The desk", DeskAdapter("desk", credential="desk"), credential, 1)
-    settings = Settings(data=data)
+    settings = Settings(data=data, store=store)
     gateway = Gateway(
         settings, systems=[system], outward=lambda store: VendorTransport(store, [desk])
     )
@@ -78,9 +80,11 @@ async def attached(queue: Queue, name: str, data: bytes) -> dict[str, Any]:
     return await queue.attach(name, data, "image/jpeg")
 
 
-async def test_a_ticket_with_a_file_ends_where_it_belongs(tmp_path: Path, desk: Desk) -> None:
+async def test_a_ticket_with_a_file_ends_where_it_belongs(
+    tmp_path: Path, store: str | None, desk: Desk
+) -> None:
     photo = bytes(range(256)) * 10_000
-    async with gateway_of(tmp_path, desk) as gateway, device_of(gateway) as queue:
+    async with gateway_of(tmp_path, desk, store) as gateway, device_of(gateway) as queue:
         attachment = await attached(queue, "pump.jpg", photo)
         item = await queue.enqueue("ticket", TICKET, attachments=[attachment], destination="desk")
         await queue.sync()
@@ -97,8 +101,10 @@ async def test_a_ticket_with_a_file_ends_where_it_belongs(tmp_path: Path, desk: 
         assert b"leaking" not in kept
 
 
-async def test_what_it_requires_reaches_the_form(tmp_path: Path, desk: Desk) -> None:
-    async with gateway_of(tmp_path, desk) as gateway, device_of(gateway) as queue:
+async def test_what_it_requires_reaches_the_form(
+    tmp_path: Path, store: str | None, desk: Desk
+) -> None:
+    async with gateway_of(tmp_path, desk, store) as gateway, device_of(gateway) as queue:
 
         async def known() -> bool:
             await queue.refresh_catalogue()
@@ -112,10 +118,10 @@ async def test_what_it_requires_reaches_the_form(tmp_path: Path, desk: Desk) -> 
 
 
 async def test_what_it_refuses_comes_back_and_goes_again_corrected(
-    tmp_path: Path, desk: Desk
+    tmp_path: Path, store: str | None, desk: Desk
 ) -> None:
     desk.refuses["bad"] = "says too little"
-    async with gateway_of(tmp_path, desk) as gateway, device_of(gateway) as queue:
+    async with gateway_of(tmp_path, desk, store) as gateway, device_of(gateway) as queue:
         item = await queue.enqueue("ticket", {**TICKET, "summary": "bad"}, destination="desk")
         await ended(queue, item.id)
         failed = await queue.get(item.id)
@@ -130,10 +136,10 @@ async def test_what_it_refuses_comes_back_and_goes_again_corrected(
 
 @pytest.mark.parametrize("fault", [lose_answer, cut_before])
 async def test_answers_lost_behind_the_gateway_double_nothing(
-    tmp_path: Path, desk: Desk, fault: Any
+    tmp_path: Path, store: str | None, desk: Desk, fault: Any
 ) -> None:
     desk.faults = [fault, fault]
-    async with gateway_of(tmp_path, desk) as gateway, device_of(gateway) as queue:
+    async with gateway_of(tmp_path, desk, store) as gateway, device_of(gateway) as queue:
         attachment = await attached(queue, "a.jpg", b"a" * 100)
         item = await queue.enqueue("ticket", TICKET, attachments=[attachment], destination="desk")
         await ended(queue, item.id)
@@ -142,9 +148,11 @@ async def test_answers_lost_behind_the_gateway_double_nothing(
         assert [data for _, _, data in record.files] == [b"a" * 100]
 
 
-async def test_a_file_too_large_is_a_dead_letter_of_its_own(tmp_path: Path, desk: Desk) -> None:
+async def test_a_file_too_large_is_a_dead_letter_of_its_own(
+    tmp_path: Path, store: str | None, desk: Desk
+) -> None:
     desk.largest = 1_000
-    async with gateway_of(tmp_path, desk) as gateway, device_of(gateway) as queue:
+    async with gateway_of(tmp_path, desk, store) as gateway, device_of(gateway) as queue:
         small, large = b"s" * 900, b"l" * 1_100
         files = [await attached(queue, "s.jpg", small), await attached(queue, "l.jpg", large)]
         item = await queue.enqueue("ticket", TICKET, attachments=files, destination="desk")
@@ -162,8 +170,13 @@ async def test_a_file_too_large_is_a_dead_letter_of_its_own(tmp_path: Path, desk
         assert [data for _, _, data in record.files] == [small, large]
 
 
-async def test_a_gateway_that_is_stopped_at_any_time_goes_on(tmp_path: Path, desk: Desk) -> None:
-    async with gateway_of(tmp_path, desk, "Bearer wrong") as gateway, device_of(gateway) as queue:
+async def test_a_gateway_that_is_stopped_at_any_time_goes_on(
+    tmp_path: Path, store: str | None, desk: Desk
+) -> None:
+    async with (
+        gateway_of(tmp_path, desk, store, "Bearer wrong") as gateway,
+        device_of(gateway) as queue,
+    ):
         items = [
             await queue.enqueue("ticket", {**TICKET, "summary": f"n {n}"}, destination="desk")
             for n in range(5)
@@ -180,7 +193,7 @@ async def test_a_gateway_that_is_stopped_at_any_time_goes_on(tmp_path: Path, des
 
         await until(queued)
     assert desk.records == []
-    async with gateway_of(tmp_path, desk):
+    async with gateway_of(tmp_path, desk, store):
         await until(lambda: _count(desk, 5))
     assert len({record.op for record in desk.records}) == 5
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -43,7 +44,7 @@ CONNECTIONS = 16
 _SCHEMES = ("redis", "rediss", "unix")
 _QUEUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 #: What the server must be set to, and what a loss of one second allows besides.
-_NEEDED = {
+NEEDED = {
     "appendonly": {"yes"},
     "appendfsync": {"always"},
     "no-appendfsync-on-rewrite": {"no"},
@@ -109,6 +110,27 @@ class _NotDurable(RedisError):
         self.fields = fields
 
 
+def durability_of(found: Mapping[str, str], ack_loss: str | None) -> Durability:
+    """What a server promises that is set like this (the names of `NEEDED`; nothing: it does not
+    tell). Raises `RedisError`, which `storage_error` explains, when it may lose more than
+    ``ack_loss``."""
+    lax = ack_loss is not None
+    if not found:
+        if lax:
+            return "unknown"
+        raise _NotDurable({"CONFIG GET": "is not allowed, so nobody knows"})
+    demands = {**NEEDED, **(_ALLOWED_1S if lax else {})}
+    wrong = {
+        name: f"must be {' or '.join(sorted(good))}, is {found[name] or 'not known'}"
+        for name, good in demands.items()
+        if found[name] not in good
+    }
+    if wrong:
+        raise _NotDurable(wrong)
+    strict = all(found[name] in good for name, good in NEEDED.items())
+    return "always" if strict else "everysec"
+
+
 def storage_error(error: Exception) -> QueueError:
     """What the caller is told. The server's own words stay out: they may quote what was sent."""
     failed: QueueError
@@ -159,7 +181,7 @@ class RedisLink:
     async def _connected(self, connection: Any) -> None:
         await connection.on_connect()
         found: dict[str, str] = {}
-        for name in _NEEDED:
+        for name in NEEDED:
             await connection.send_command("CONFIG", "GET", name)
             try:
                 said = await connection.read_response()
@@ -167,25 +189,7 @@ class RedisLink:
                 found = {}
                 break
             found[name] = said[1].decode() if said else ""
-        self.durability = self._judged(found)
-
-    def _judged(self, found: dict[str, str]) -> Durability:
-        """Raises `_NotDurable`."""
-        lax = self._ack_loss is not None
-        if not found:
-            if lax:
-                return "unknown"
-            raise _NotDurable({"CONFIG GET": "is not allowed, so nobody knows"})
-        demands = {**_NEEDED, **(_ALLOWED_1S if lax else {})}
-        wrong = {
-            name: f"must be {' or '.join(sorted(good))}, is {found[name] or 'not known'}"
-            for name, good in demands.items()
-            if found[name] not in good
-        }
-        if wrong:
-            raise _NotDurable(wrong)
-        strict = all(found[name] in good for name, good in _NEEDED.items())
-        return "always" if strict else "everysec"
+        self.durability = durability_of(found, self._ack_loss)
 
     async def ask(self, *words: Any) -> Any:
         """One command's answer. Raises `DatabaseError`, `StorageFull`, `ConfigError`."""

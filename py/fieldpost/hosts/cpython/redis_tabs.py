@@ -160,7 +160,9 @@ class RedisTabs:
             if left <= 0:
                 return False
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(freed.wait(), min(left, max(free_in_ms, 1)) / 1000)
+                # Not wait_for: before Python 3.12 it may forget a cancellation.
+                async with asyncio.timeout(min(left, max(free_in_ms, 1)) / 1000):
+                    await freed.wait()
         try:
             await work(held)
         finally:
