@@ -16,8 +16,9 @@ from .destinations import Destination, Inbox
 from .intake import Intake
 from .ledger import Answer, Ledger
 from .metrics import Metrics
+from .passage import Ports
 from .ratelimit import RateLimit
-from .relay import Ports, Relay
+from .relay import Relay
 from .settings import Settings
 from .storage import open_storage
 from .systems import System
@@ -52,7 +53,7 @@ class Gateway:
         self.destinations = {each.name: each for each in known}
         self.ledger = Ledger(self.cipher)
         self.intake = Intake(self.ledger, self.destinations)
-        outward = outward or (lambda store: outward_of(store, settings.data / "out"))
+        self._ways = Ways(settings.data / "out")
         ports = Ports(
             self.database,
             self.ledger,
@@ -62,7 +63,7 @@ class Gateway:
             clock,
             opened.open_queue,
         )
-        self.relay = Relay(ports, systems, relayed, outward) if systems else None
+        self.relay = Relay(ports, systems, relayed, outward or self._ways) if systems else None
         self.metrics = Metrics()
         limits = settings.limits
         self.rate = RateLimit(limits.burst_requests, limits.requests_per_second)
@@ -83,6 +84,7 @@ class Gateway:
         """Finish what the relay has under way. Idempotent."""
         if self.relay is not None:
             await self.relay.stop()
+            await self._ways.close()
 
     def arrived(self) -> None:
         """Something was committed that may be for a destination behind this gateway."""
@@ -109,8 +111,20 @@ class Gateway:
         self._storage.close()
 
 
-def outward_of(store: Store, files: Path) -> Transport:
-    """The ways to the destinations: HTTP, and files below ``files``."""
-    http = HttpTransport(store)
-    files.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return BySchemeTransport({"http": http, "https": http, "file": FileSink(store, files)})
+class Ways:
+    """To the destinations: HTTP, and files below ``files``."""
+
+    def __init__(self, files: Path) -> None:
+        self._files = files
+        self._http: HttpTransport | None = None
+
+    def __call__(self, store: Store) -> Transport:
+        self._http = http = HttpTransport(store)
+        self._files.mkdir(mode=0o700, parents=True, exist_ok=True)
+        sink = FileSink(store, self._files)
+        return BySchemeTransport({"http": http, "https": http, "file": sink})
+
+    async def close(self) -> None:
+        """Idempotent."""
+        if self._http is not None:
+            await self._http.close()

@@ -17,37 +17,29 @@ import os
 import secrets
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fieldpost.destinations.base import Discovered
 from fieldpost.engine.config import QueueConfig
 from fieldpost.engine.duplicates import Duplicates
-from fieldpost.engine.errors import InvalidItem, QueueError, QueueFull
-from fieldpost.engine.model import Stored
-from fieldpost.engine.record import Head
+from fieldpost.engine.errors import QueueError, QueueFull
 from fieldpost.engine.retry import RetryPolicy
-from fieldpost.engine.transitions import State
 from fieldpost.hosts.cpython.credentials import Credential, CredentialTransport
 from fieldpost.hosts.cpython.system import AlwaysOnline, FileLockTabs, SystemClock, SystemEntropy
 from fieldpost.hosts.cpython.transport_http import HttpTransport
 from fieldpost.ports import Leadership, Store, Transport
-from fieldpost.runtime import views
 from fieldpost.runtime.committer import ENDED
 from fieldpost.runtime.conversing import converse, of_transport
 from fieldpost.runtime.driver import Host
 from fieldpost.runtime.queue import Queue
-from fieldpost.security.cipher import Cipher
 
 from . import relayed
 from .checks import test_connection
-from .intake import Intake
-from .ledger import Answer, Ledger
+from .passage import Passage, Ports
 from .relay_store import Attachments, RelayStore
 from .relayed import Relayable, Relayed
-from .storage import OpenQueue
 from .systems import System
-from .tables import Database, PartStore, Tx
+from .tables import Tx
 from .tokens import follow_tokens
 
 if TYPE_CHECKING:
@@ -72,25 +64,6 @@ _LOOK_SECONDS = 5.0
 _LEASE_MS, _LEASE_WAIT_MS = 15_000, 10_000
 #: How often destinations are asked what they require and offer.
 _DISCOVER_SECONDS = 3600.0
-#: The states of an item that did not get there.
-_NOT_THERE = {
-    State.CANCELLED: "It was cancelled at the gateway.",
-    State.DISCARDED: "It was given up at the gateway.",
-    State.EXPIRED: "Its time was over before it could be sent on.",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """What the relay shares with the gateway."""
-
-    database: Database
-    ledger: Ledger
-    intake: Intake
-    parts: PartStore
-    cipher: Cipher
-    clock: Callable[[], int]
-    open_queue: OpenQueue
 
 
 class Relay:
@@ -117,6 +90,7 @@ class Relay:
         self._ended = asyncio.Event()
         self._more = False  # waits for room in the queue
         self._stopping = False
+        self._passage: Passage | None = None
         self.transport: Transport | None = None
         self.queue: Queue | None = None
 
@@ -145,6 +119,7 @@ class Relay:
             policy=POLICY,
             config=config,
         )
+        self._passage = Passage(ports, store, self.queue)
         self.queue.tell_ends()
         await follow_tokens(self.queue, store, self._ports.cipher, self._credentials)
         await self.queue.start()
@@ -261,7 +236,8 @@ class Relay:
     async def _take_in(self, held: Leadership) -> bool:
         """Bring what is whole into the queue, of each device in turn; True when there may be
         more."""
-        database, cipher = self._ports.database, self._ports.cipher
+        database, cipher, passage = self._ports.database, self._ports.cipher, self._passage
+        assert passage is not None
         rooms = await self._rooms()
 
         def job(tx: Tx) -> list[Relayable]:
@@ -275,78 +251,13 @@ class Relay:
         # Of one that was suspended meanwhile, others have done the work, and gone on from there.
         if held.lost:
             return False
-        taken = await asyncio.gather(*(self._take(each) for each in found))
+        taken = await asyncio.gather(*(passage.take(each) for each in found))
         done = [each.entry for each, fed in zip(found, taken, strict=True) if fed]
         if done:
             await database.write(lambda tx: relayed.queued(tx, done))
         if found and not done:
             raise QueueFull  # none of them could come in: later
         return bool(found)
-
-    async def _take(self, each: Relayable) -> bool:
-        queue, body = self.queue, each.body
-        assert queue is not None
-        if body["operation"] == "attach":
-            return await self._file_again(each)
-        try:
-            if not await self._clear(each):
-                return True  # answered: the earlier one is there
-            await queue.enqueue(
-                body["kind"],
-                body["payload"],
-                id=each.item,
-                send_id=body["send_id"],
-                lane=each.destination,
-                owner=body["device"],
-                attachments=body["attachments"],
-            )
-        except QueueFull:
-            return False
-        except InvalidItem as error:
-            detail = "Some fields are missing or not allowed."
-            await self._settle(
-                each.item, Answer("rejected", None, None, error.code, detail, error.fields)
-            )
-        return True
-
-    async def _clear(self, each: Relayable) -> bool:
-        """See to what an earlier key of the same operation left in the queue: a dead letter gives
-        way to the later one. False where the earlier one has arrived after all."""
-        queue = self.queue
-        assert queue is not None
-        earlier = await self._ports.database.read(lambda tx: relayed.before(tx, each.entry))
-        for row in await self._rows(earlier):
-            if row.item.state is State.FAILED:
-                await queue.discard(row.item.id, "replaced by a later version")
-            elif row.item.state is State.COMPLETED:
-                detail = "An earlier version of this item has arrived there meanwhile."
-                await self._settle(each.item, Answer("rejected", code="ID_REUSED", detail=detail))
-                return False
-            elif row.item.is_open:
-                raise QueueFull  # it is being tried again: wait for its end
-        return True
-
-    async def _file_again(self, each: Relayable) -> bool:
-        """A person wants a file that was refused to be sent again: it is still here."""
-        queue = self.queue
-        assert queue is not None
-        of = await self._ports.database.read(lambda tx: _file_of(tx, each))
-        rows = await self._rows([of] if of else [])
-        if not rows:
-            detail = "The gateway does not have this file any more."
-            await self._settle(each.item, Answer("rejected", code="FILE_GONE", detail=detail))
-            return True
-        item = rows[0].item
-        await self._ports.database.write(lambda tx: relayed.follow(tx, each.entry, item.id))
-        if item.state is State.FAILED:
-            await queue.retry(item.id)
-        elif not item.is_open:
-            await self._end(rows[0])
-        return True
-
-    async def _rows(self, ids: Sequence[str], parts: Sequence[str] = ()) -> list[Stored]:
-        assert self._store is not None
-        return await self._store.get(ids, parts)
 
     # --- and back --------------------------------------------------------------------------------
 
@@ -356,8 +267,10 @@ class Relay:
 
     async def _tell(self, held: Leadership) -> bool:
         """Pass on how items ended."""
+        passage = self._passage
         assert self._store is not None
         assert self.queue is not None
+        assert passage is not None
         ended = sorted(await self._store.sides(ENDED))
         for at in range(0, len(ended), _BATCH):
             if held.lost:
@@ -365,73 +278,7 @@ class Relay:
             held.beat()
             notes = ended[at : at + _BATCH]
             ids = sorted({note.partition(":")[0] for note in notes})
-            for row in await self._rows(ids, ("head", "history")):
-                await self._end(row)
+            for row in await passage.rows(ids, ("head", "history")):
+                await passage.end(row)
             await self.queue.keep_notes({(ENDED, note): None for note in notes})
         return False
-
-    async def _end(self, row: Stored) -> None:
-        item = row.item
-        if item.state is State.COMPLETED:
-            head = Head.load(row.parts.get("head"))
-            refused = await self._refused(item.id)
-            answer = Answer("delivered", head.remote_id, head.remote_url, refused=refused or None)
-        elif item.state is State.FAILED:
-            said = views.answer(row) or {}
-            answer = Answer(
-                "rejected",
-                code=item.error_code,
-                detail=said.get("text") or "The destination refused it.",
-                fields=said.get("fields"),
-            )
-        elif item.state in _NOT_THERE:
-            answer = Answer("rejected", code=f"{item.state}".upper(), detail=_NOT_THERE[item.state])
-        else:
-            return  # a person here tries it again: its end is still to come
-        await self._settle(item.id, answer)
-
-    async def _settle(self, item_id: str, answer: Answer) -> None:
-        now, intake = self._ports.clock(), self._ports.intake
-
-        def job(tx: Tx) -> int | None:
-            found = relayed.entry_of(tx, item_id)
-            if found is None:
-                return None  # a row of the relay's own: a file, a search for doubles
-            entry, workspace, send_id = found
-            intake.settle(tx, workspace, send_id, answer, now)
-            relayed.told(tx, entry)
-            return entry
-
-        entry = await self._ports.database.write(job)
-        if entry is not None and answer.status == "delivered" and not answer.refused:
-            await asyncio.to_thread(self._ports.parts.remove, entry)
-
-    async def _refused(self, item_id: str) -> dict[str, dict[str, str]]:
-        """Files of a delivered item that are dead letters here, by the device's own ids."""
-        ids = await self._ports.database.read(lambda tx: _files(tx, self._ports.ledger, item_id))
-        rows = await self._rows(sorted(ids), ("history",))
-        result = {}
-        for row in rows:
-            if row.item.state is State.FAILED:
-                said = views.answer(row) or {}
-                code, detail = row.item.error_code or "REFUSED", said.get("text") or ""
-                result[ids[row.item.id]] = {"code": code, "detail": detail}
-        return result
-
-
-def _files(tx: Tx, ledger: Ledger, item_id: str) -> dict[str, str]:
-    """The id in the queue -> the device's, of the attachments of an item."""
-    found = relayed.entry_of(tx, item_id)
-    if found is None:
-        return {}
-    return {
-        relayed.file_id(each.entry, each.position): each.attachment_id
-        for each in ledger.progress(tx, found[0])
-    }
-
-
-def _file_of(tx: Tx, each: Relayable) -> str | None:
-    """The row of the queue that holds the file which a device sends again under its own id."""
-    mine = tx.onward(each.entry)
-    found = None if mine is None else tx.file_of(mine.workspace, each.body["operation_id"])
-    return None if found is None else relayed.file_id(*found)

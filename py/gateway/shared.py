@@ -11,44 +11,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import astuple, replace
-from typing import Any, Protocol
+from typing import Any
 
+from .shared_rows import Server, inbox_of, key_of, pack, pairs, unpack
 from .tables import OPEN_STATES, READY, Arrived, Expected, Onward, Row
 
 #: Rows that one prune takes: the writing thread is held up for so long.
 _FORGET_MAX = 1_000
-
-
-class Server(Protocol):
-    """What a transaction asks the server. Keys without the queue's prefix."""
-
-    def get(self, keys: Sequence[str]) -> list[bytes | None]: ...
-
-    def ask(self, command: str, key: str, *words: Any) -> Any: ...
-
-    def number(self, of: str) -> int:
-        """The next entry ("n") or arrival ("number")."""
-
-    def foresee(self, count: int) -> None:
-        """So many numbers will be asked for."""
-
-
-def pack(columns: Sequence[Any], *blobs: bytes | None) -> bytes:
-    """Columns as JSON in the first line, with the lengths of the blobs behind it."""
-    lengths = [None if blob is None else len(blob) for blob in blobs]
-    line = json.dumps([columns, lengths], separators=(",", ":"))
-    return b"\n".join((line.encode(), b"".join(blob for blob in blobs if blob is not None)))
-
-
-def unpack(data: bytes) -> tuple[list[Any], list[bytes | None]]:
-    line, _, rest = data.partition(b"\n")
-    columns, lengths = json.loads(line)
-    blobs: list[bytes | None] = []
-    at = 0
-    for length in lengths:
-        blobs.append(None if length is None else rest[at : at + length])
-        at += length or 0
-    return columns, blobs
 
 
 class RedisTx:
@@ -91,13 +60,13 @@ class RedisTx:
     def foresee(
         self, workspace: str, send_ids: Sequence[str], operation_ids: Sequence[str]
     ) -> None:
-        keys = [_key(workspace, each) for each in send_ids]
+        keys = [key_of(workspace, each) for each in send_ids]
         self._fetch([*keys, *(f"o:{workspace}/{each}" for each in operation_ids)])
         new = sum(self.reads[key] is None for key in keys[len(keys) - len(operation_ids) :])
         self._server.foresee(new)
 
     def by_key(self, workspace: str, send_id: str) -> Row | None:
-        found = self._kept(_key(workspace, send_id))
+        found = self._kept(key_of(workspace, send_id))
         return None if found is None else found[0]
 
     def latest(self, workspace: str, operation_id: str) -> Row | None:
@@ -111,7 +80,7 @@ class RedisTx:
 
     def add(self, row: Row, now: int) -> int:
         n = self._server.number("n")
-        key, line = _key(row.workspace, row.send_id), f"o:{row.workspace}/{row.operation_id}"
+        key, line = key_of(row.workspace, row.send_id), f"o:{row.workspace}/{row.operation_id}"
         self._keep(replace(row, n=n), {"created_at": now})
         self.writes[f"n:{n}"] = key.encode()
         self._put_list(line, [*self._list(line), row.send_id])
@@ -121,7 +90,7 @@ class RedisTx:
         return n
 
     def answer(self, row: Row, settled_at: int | None) -> None:
-        found = self._kept(_key(row.workspace, row.send_id))
+        found = self._kept(key_of(row.workspace, row.send_id))
         assert found is not None
         self._count(found[0].state, -1)
         self._count(row.state, 1)
@@ -129,7 +98,7 @@ class RedisTx:
 
     def acknowledge(self, workspace: str, device: str, send_ids: Sequence[str], now: int) -> None:
         for send_id in send_ids:
-            key = _key(workspace, send_id)
+            key = key_of(workspace, send_id)
             found = self._kept(key)
             if found is None:
                 continue
@@ -186,7 +155,7 @@ class RedisTx:
         """One key more, or less, has its answer from this row."""
         row = self.row(n)
         assert row is not None
-        found = self._kept(_key(row.workspace, row.send_id))
+        found = self._kept(key_of(row.workspace, row.send_id))
         assert found is not None
         self._keep(row, found[1] | {"aliases": found[1].get("aliases", 0) + by})
 
@@ -200,7 +169,7 @@ class RedisTx:
 
     def _keep(self, row: Row, more: dict[str, Any]) -> None:
         *columns, answer = astuple(row)
-        self.writes[_key(row.workspace, row.send_id)] = pack([columns, more], answer)
+        self.writes[key_of(row.workspace, row.send_id)] = pack([columns, more], answer)
 
     # --- attachments -------------------------------------------------------------------------
 
@@ -252,14 +221,14 @@ class RedisTx:
         words = (f"({after}", "+inf", "WITHSCORES", "LIMIT", 0, limit)
         found = self._ask("ZRANGEBYSCORE", key, *words)
         receipts = []
-        for member, cursor in _pairs(found):
+        for member, cursor in pairs(found):
             n, send_id = json.loads(member)
             receipts.append((cursor, send_id, n))
         return receipts
 
     def cursor(self, workspace: str, device: str) -> int:
         found = self._ask("ZREVRANGE", f"r:{workspace}/{device}", 0, 0, "WITHSCORES")
-        return next((cursor for _, cursor in _pairs(found)), 0)
+        return next((cursor for _, cursor in pairs(found)), 0)
 
     # --- the inbox ---------------------------------------------------------------------------
 
@@ -269,7 +238,7 @@ class RedisTx:
         self.writes[f"i:{number}"] = pack(columns, head)
         self.writes[f"b:{number}"] = pack([body_kid], body)
         self.writes[f"e:{arrival.entry}"] = str(number).encode()
-        self.moves.append(["ZADD", _inbox(logs=arrival.kind == "log"), number, str(number)])
+        self.moves.append(["ZADD", inbox_of(logs=arrival.kind == "log"), number, str(number)])
 
     def number_of(self, entry: int) -> int:
         number = self._get(f"e:{entry}")
@@ -278,7 +247,7 @@ class RedisTx:
 
     def arrivals(self, before: int, limit: int, *, logs: bool) -> list[Arrived]:
         words = (f"({before}", "-inf", "LIMIT", 0, limit)
-        numbers = [int(each) for each in self._ask("ZREVRANGEBYSCORE", _inbox(logs=logs), *words)]
+        numbers = [int(each) for each in self._ask("ZREVRANGEBYSCORE", inbox_of(logs=logs), *words)]
         self._fetch([f"i:{number}" for number in numbers])
         found = [self.arrival(number) for number in numbers]
         return [each for each in found if each is not None]
@@ -297,8 +266,8 @@ class RedisTx:
         return kid, body or b""
 
     def totals(self) -> tuple[int, int]:
-        return int(self._ask("ZCARD", _inbox(logs=False))), int(
-            self._ask("ZCARD", _inbox(logs=True))
+        return int(self._ask("ZCARD", inbox_of(logs=False))), int(
+            self._ask("ZCARD", inbox_of(logs=True))
         )
 
     # --- the relay ---------------------------------------------------------------------------
@@ -374,18 +343,3 @@ class RedisTx:
     def _put_onward(self, onward: Onward) -> None:
         *columns, body = astuple(onward)
         self.writes[f"y:{onward.entry}"] = pack(columns, body)
-
-
-def _key(workspace: str, send_id: str) -> str:
-    return f"k:{workspace}/{send_id}"
-
-
-def _inbox(*, logs: bool) -> str:
-    return "logs" if logs else "inbox"
-
-
-def _pairs(found: list[Any]) -> list[tuple[bytes, int]]:
-    """Members with their scores."""
-    return [
-        (member, int(float(score))) for member, score in zip(found[::2], found[1::2], strict=True)
-    ]
