@@ -11,19 +11,17 @@ takes it, the note goes. So a process that dies between two of them loses and do
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import secrets
-import sqlite3
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fieldpost.destinations.base import Discovered
 from fieldpost.engine.config import QueueConfig
 from fieldpost.engine.duplicates import Duplicates
-from fieldpost.engine.errors import InvalidItem, QueueError, QueueFull
+from fieldpost.engine.errors import InvalidItem, QueueFull
 from fieldpost.engine.model import Stored
 from fieldpost.engine.record import Head
 from fieldpost.engine.retry import RetryPolicy
@@ -42,6 +40,7 @@ from fieldpost.security.cipher import Cipher
 from . import relayed
 from .intake import Intake
 from .ledger import Answer, Ledger
+from .mover import Mover
 from .relay_store import Attachments, RelayStore
 from .relayed import Relayable, Relayed
 from .storage import OpenQueue
@@ -61,13 +60,6 @@ _BATCH = 100
 #: Of a destination so many entries are in the queue and could be sent at once; the others wait
 #: where devices take turns. When half of them have gone, others come.
 _WINDOW = 64
-#: When the queue is full, or its storage fails, this long before the next attempt.
-_AGAIN_SECONDS = 5.0
-#: What another process left behind is looked for this often; one's own is told at once.
-_LOOK_SECONDS = 5.0
-#: One process at a time brings in, and one tells: for so long it may be silent, and for so long the
-#: others wait for it before they look again whether there is anything left for them.
-_LEASE_MS, _LEASE_WAIT_MS = 15_000, 10_000
 #: How often destinations are asked what they require and offer.
 _DISCOVER_SECONDS = 3600.0
 #: The states of an item that did not get there.
@@ -114,7 +106,7 @@ class Relay:
         self._arrived = asyncio.Event()
         self._ended = asyncio.Event()
         self._more = False  # waits for room in the queue
-        self._stopping = False
+        self._movers: list[Mover] = []
         self.transport: Transport | None = None
         self.queue: Queue | None = None
 
@@ -149,18 +141,18 @@ class Relay:
         self._unsubscribe = self.queue.subscribe(lambda _message: self._changed())
         self._ended.set()  # what ended before the process did
         self._arrived.set()
+        incoming = Mover("in", self._arrived, self._any_ready, self._take_in)
+        ends = Mover("ends", self._ended, self._any_ended, self._tell)
+        self._movers = [incoming, ends]
         self._tasks = [
-            asyncio.create_task(self._moves("in", self._arrived, self._any_ready, self._take_in)),
-            asyncio.create_task(self._moves("ends", self._ended, self._any_ended, self._tell)),
+            *(asyncio.create_task(each.run(tabs)) for each in self._movers),
             asyncio.create_task(self._discover()),
         ]
 
     async def stop(self) -> None:
         """Finish what runs. Idempotent."""
-        # Said as well as cancelled: a cancellation may get lost in an answer that comes with it.
-        self._stopping = True
-        self._arrived.set()
-        self._ended.set()
+        for mover in self._movers:
+            mover.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -182,42 +174,6 @@ class Relay:
     def nudge(self) -> None:
         """Something may have arrived."""
         self._arrived.set()
-
-    async def _moves(
-        self,
-        name: str,
-        event: asyncio.Event,
-        some: Callable[[], Awaitable[bool]],
-        move: Callable[[Leadership], Awaitable[bool]],
-    ) -> None:
-        """Whenever there is something to move, move it, alone of all processes: each step can be
-        repeated, but two that do it at once would do everything twice."""
-        tabs = self._tabs
-        assert tabs is not None
-
-        async def work(held: Leadership) -> None:
-            while not self._stopping and not held.lost and await move(held):
-                held.beat()
-
-        while not self._stopping:
-            with contextlib.suppress(TimeoutError):
-                # Not wait_for: before Python 3.12 it may forget a cancellation.
-                async with asyncio.timeout(_LOOK_SECONDS):
-                    await event.wait()
-            event.clear()
-            try:
-                while not self._stopping and await some():
-                    if await tabs.lead(
-                        work,
-                        lane=f"relay-{name}",
-                        wait_ms=_LEASE_WAIT_MS,
-                        steal_after_ms=_LEASE_MS,
-                    ):
-                        break
-            except (QueueError, sqlite3.Error, OSError) as error:
-                _log.error("Relaying waits: %s", type(error).__name__)
-                await asyncio.sleep(_AGAIN_SECONDS)  # the storage's trouble, not a race
-                event.set()
 
     async def _discover(self) -> None:
         """Ask each destination what it requires and offers, now and then: an administrator there
@@ -316,7 +272,7 @@ class Relay:
         """A person wants a file that was refused to be sent again: it is still here."""
         queue = self.queue
         assert queue is not None
-        of = await self._ports.database.read(lambda tx: _file_of(tx, each))
+        of = await self._ports.database.read(lambda tx: relayed.file_of(tx, each))
         rows = await self._rows([of] if of else [])
         if not rows:
             detail = "The gateway does not have this file any more."
@@ -394,7 +350,9 @@ class Relay:
 
     async def _refused(self, item_id: str) -> dict[str, dict[str, str]]:
         """Files of a delivered item that are dead letters here, by the device's own ids."""
-        ids = await self._ports.database.read(lambda tx: _files(tx, self._ports.ledger, item_id))
+        ids = await self._ports.database.read(
+            lambda tx: relayed.files(tx, self._ports.ledger, item_id)
+        )
         rows = await self._rows(sorted(ids), ("history",))
         result = {}
         for row in rows:
@@ -403,21 +361,3 @@ class Relay:
                 code, detail = row.item.error_code or "REFUSED", said.get("text") or ""
                 result[ids[row.item.id]] = {"code": code, "detail": detail}
         return result
-
-
-def _files(tx: Tx, ledger: Ledger, item_id: str) -> dict[str, str]:
-    """The id in the queue -> the device's, of the attachments of an item."""
-    found = relayed.entry_of(tx, item_id)
-    if found is None:
-        return {}
-    return {
-        relayed.file_id(each.entry, each.position): each.attachment_id
-        for each in ledger.progress(tx, found[0])
-    }
-
-
-def _file_of(tx: Tx, each: Relayable) -> str | None:
-    """The row of the queue that holds the file which a device sends again under its own id."""
-    mine = tx.onward(each.entry)
-    found = None if mine is None else tx.file_of(mine.workspace, each.body["operation_id"])
-    return None if found is None else relayed.file_id(*found)

@@ -21,7 +21,7 @@ from fieldpost.security.cipher import Cipher
 
 from .destinations import Entry
 from .devices import DEFAULT_WORKSPACE
-from .ledger import Answer
+from .ledger import Answer, Ledger
 from .tables import QUEUED, READY, TOLD, WAITS, Onward, Tx
 from .wire import Operation
 
@@ -184,6 +184,24 @@ def entry_of(tx: Tx, item: str) -> tuple[int, str, str] | None:
 
 def told(tx: Tx, entry: int) -> None:
     tx.stage(entry, TOLD)
+
+
+def files(tx: Tx, ledger: Ledger, item_id: str) -> dict[str, str]:
+    """The id in the queue -> the device's, of the attachments of an item."""
+    found = entry_of(tx, item_id)
+    if found is None:
+        return {}
+    return {
+        file_id(each.entry, each.position): each.attachment_id
+        for each in ledger.progress(tx, found[0])
+    }
+
+
+def file_of(tx: Tx, each: Relayable) -> str | None:
+    """The row of the queue that holds the file which a device sends again under its own id."""
+    mine = tx.onward(each.entry)
+    found = None if mine is None else tx.file_of(mine.workspace, each.body["operation_id"])
+    return None if found is None else file_id(*found)
 
 
 def file_id(entry: int, position: int) -> str:

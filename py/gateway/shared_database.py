@@ -263,7 +263,7 @@ class RedisDatabase(Grouped):
         job = json.dumps({"reads": reads, "writes": writes, "moves": _summed(tx.moves)})
         return bool(self._link.run(_COMMIT, job, *blobs)[0] == b"done")
 
-    # --- what a transaction asks (`shared.Server`) -----------------------------------------------
+    # --- what a transaction asks (`optimistic.Server`) -------------------------------------------
 
     def get(self, keys: Sequence[str]) -> list[bytes | None]:
         found: list[bytes | None] = self._link.ask(

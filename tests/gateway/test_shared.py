@@ -15,8 +15,8 @@ from tests.redis.cutting import Cutting
 from tools.servers import RedisServer
 
 from gateway.gateway import Gateway
+from gateway.optimistic import pack, unpack
 from gateway.settings import CannotStart, Settings
-from gateway.shared import pack, unpack
 from gateway.shared_database import RedisDatabase
 from gateway.shared_parts import SharedDevices
 
