@@ -26,7 +26,7 @@ class DieBeforeAnswer:
             return
 
         async def die(message: Message) -> None:
-            if scope["path"].startswith("/api/v1/operations"):
+            if scope.get("path", "").startswith("/api/v1/operations"):
                 os.kill(os.getpid(), signal.SIGKILL)
             await send(message)
 

@@ -76,6 +76,7 @@ async def test_the_same_key_with_other_content_is_a_mismatch(
     gateway: Gateway, client: httpx.AsyncClient, change: dict[str, Any]
 ) -> None:
     op = operation()
+    change = dict(change)
     changed = operation(change.pop("payload", None), id=op["id"], send_id=op["send_id"], **change)
     await post(client, op)
     [result] = await post(client, changed)

@@ -18,8 +18,10 @@ from fieldpost.testing.simulator.order import Arrival
 from gateway.destinations import Entry, Inbox
 from gateway.gateway import PRUNE_EVERY_MS
 from gateway.intake import Identity, Intake, part_gap
-from gateway.ledger import SCHEMA, Answer, Ledger
+from gateway.ledger import Answer, Ledger
 from gateway.problems import Problem
+from gateway.sql import SCHEMA, SqlTx
+from gateway.tables import Tx
 from gateway.wire import Operation, parse
 
 T = TypeVar("T")
@@ -43,11 +45,11 @@ class CountingInbox(Inbox):
             return Answer("rejected", code="INVALID_FIELDS")
         return super().refuse(operation)
 
-    def take(self, tx: sqlite3.Connection, entry: Entry) -> None:
+    def take(self, tx: Tx, entry: Entry) -> None:
         super().take(tx, entry)
         self._operations[entry.n] = entry.operation
 
-    def complete(self, tx: sqlite3.Connection, n: int) -> Answer:
+    def complete(self, tx: Tx, n: int) -> Answer:
         operation, answer = self._operations[n], super().complete(tx, n)
         self._gateway.whole.add(operation.id)
         self._gateway.effects[operation.id] += 1
@@ -72,8 +74,9 @@ class RealGateway:
         keys = (Key("d1-00000002", "data", bytes(32), 0), Key("i1-00000002", "index", bytes(32), 0))
         cipher = KeyRing(keys, nonces=random.Random(0).randbytes)
         inbox = CountingInbox(cipher, self)
-        self.tx = sqlite3.connect(":memory:", isolation_level=None)
-        self.tx.executescript(SCHEMA + inbox.schema)
+        connection = sqlite3.connect(":memory:", isolation_level=None)
+        connection.executescript(SCHEMA)
+        self.tx = SqlTx(connection)
         self.ledger = Ledger(cipher)
         self.intake = Intake(self.ledger, {inbox.name: inbox})
         self._pruned_at = 0
