@@ -95,7 +95,11 @@ async def test_a_ticket_with_a_file_ends_where_it_belongs(
         [record] = desk.records
         assert record.op == item.id
         assert record.files == [("pump.jpg", "image/jpeg", photo)]
-        assert not any((tmp_path / "parts").glob("*/*/*"))  # the gateway keeps no copy
+
+        async def gone() -> bool:
+            return not any((tmp_path / "parts").glob("*/*/*"))
+
+        await until(gone)  # the gateway keeps no copy; it tells the end first
         kept = b"".join(p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())
         assert b"desk-secret" not in kept
         assert b"leaking" not in kept

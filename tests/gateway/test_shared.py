@@ -16,9 +16,9 @@ from tools.servers import RedisServer
 
 from gateway.gateway import Gateway
 from gateway.settings import CannotStart, Settings
-from gateway.shared_rows import pack, unpack
 from gateway.shared_database import RedisDatabase
 from gateway.shared_parts import SharedDevices
+from gateway.shared_rows import pack, unpack
 
 HEADERS = {"Content-Type": "application/json", "Fieldpost-Device": DEVICE}
 
