@@ -97,7 +97,8 @@ def ledger_pruned_early() -> Iterator[None]:
     def prune(self: Ledger, tx: Any, now: int) -> int:
         old = "SELECT n FROM ledger WHERE created_at < ? AND alias IS NULL"
         gone = tx.execute(old, (now - 10_000,)).fetchall()
-        tx.executemany("DELETE FROM ledger WHERE n = ?1 OR alias = ?1", gone)
+        for n in gone:
+            tx.execute("DELETE FROM ledger WHERE n = ?1 OR alias = ?1", n)
         return len(gone)
 
     with mock.patch.object(Ledger, "prune", prune):
