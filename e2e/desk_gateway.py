@@ -10,7 +10,7 @@ from tests.gateway.desk import DECLARED, DeskAdapter
 
 from fieldpost.destinations.base import Declaration
 from gateway import cli
-from gateway.types import TYPES
+from gateway.types import TYPES, Type
 
 
 @dataclass
@@ -19,5 +19,5 @@ class BoardAdapter(DeskAdapter):
 
 
 if __name__ == "__main__":
-    TYPES.update(desk=DeskAdapter, board=BoardAdapter)
+    TYPES.update(desk=Type(DeskAdapter, ("url",)), board=Type(BoardAdapter, ("url",)))
     sys.exit(cli.main())

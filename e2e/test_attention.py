@@ -63,7 +63,7 @@ def test_a_refused_ticket_is_corrected_and_arrives_once(
     keys = page.keyboard
     keys.press("Enter")
     refused = row(page, "Refuse: vague")
-    expect(refused).to_contain_text("The server did not accept it.")
+    expect(refused).to_contain_text("It is not as the server needs it.")
     expect(refused).to_contain_text("says too little")
     expect(page.locator("#attention-badge")).to_have_text("1")
     press_to(page, "Edit")

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, cast
 
 from fieldpost.engine.errors import DatabaseError, StorageFull
 from fieldpost.engine.model import Capture
+from fieldpost.engine.transitions import State
 from fieldpost.ports import Commit, Committed
 from fieldpost.stores.memory import MemoryStore
 from fieldpost.stores.memory_state import MemoryState
@@ -71,6 +72,8 @@ class Disk:
         self.memory = memory
         self.moods = Moods()
         self.watcher: Watcher | None = None
+        #: Told which rows a commit claims; for how many seconds it is held up then.
+        self.claimed: Callable[[Sequence[str]], float] = lambda _ids: 0.0
         self.commits = 0
         self.generation = 0
         self._flushed: MemoryState | None = None
@@ -145,7 +148,8 @@ class Connection(FaultyStore):
                 disk.watcher.after_commit(self.place, commit, done)
             return done
 
-        return await self._asked("commit", work)
+        ids = [put.item.id for put in commit.puts if put.item.state is State.IN_PROGRESS]
+        return await self._asked("commit", work, disk.claimed(ids) if ids else 0.0)
 
     async def capture(self, capture: Capture) -> None:
         disk = self.disk
@@ -164,7 +168,7 @@ class Connection(FaultyStore):
     async def _do(self, name: str, work: Callable[[], Awaitable[_T]]) -> _T:
         return await self._asked(name, lambda: now(cast("Any", work())))
 
-    async def _asked(self, name: str, work: Callable[[], _T]) -> _T:
+    async def _asked(self, name: str, work: Callable[[], _T], held_s: float = 0.0) -> _T:
         disk, loop = self.disk, self.disk.loop
         answer: asyncio.Future[_T] = loop.create_future()
         generation = disk.generation
@@ -183,5 +187,5 @@ class Connection(FaultyStore):
                 if not answer.done():
                     answer.set_result(result)
 
-        loop.outside(disk.latency(name), perform)
+        loop.outside(disk.latency(name) + held_s, perform)
         return await answer

@@ -16,6 +16,7 @@ from fieldpost.engine.transitions import State
 
 from .actions import ACTIONS, change_weather
 from .gateway import TOKEN, Backend, ModelGateway
+from .meddling import meddle
 from .people import act, capture, counters, enqueue
 from .reckoning import Outcome, run_world
 from .world import Config, World
@@ -195,4 +196,6 @@ def run(
     """Run one world to its end. Raises `Violation`."""
     story, config = SCENARIOS[scenario]
     world = World(seed, config(seed), scenario=scenario, gateway=gateway, watch=watch)
+    if scenario == "chaos":
+        meddle(world, seed)
     return run_world(world, story)
