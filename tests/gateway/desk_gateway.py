@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import dataclass
 
-from tests.gateway import desk
+from tests.gateway.desk import DeskAdapter
 
 from gateway.cli import main
-from gateway.types import TYPES
+from gateway.types import TYPES, Type
+
+
+@dataclass
+class Here(DeskAdapter):
+    url: str = os.environ["DESK_URL"]
+
 
 if __name__ == "__main__":
-    desk.URL = os.environ["DESK_URL"]
-    TYPES["desk"] = desk.DeskAdapter
+    TYPES["desk"] = Type(Here)
     sys.exit(main())
