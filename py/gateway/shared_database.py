@@ -25,12 +25,11 @@ from redis.retry import Retry
 from fieldpost.engine.errors import ConfigError, DatabaseError, QueueError, SchemaTooNew
 from fieldpost.security.cipher import Cipher
 from fieldpost.stores.redis_link import (
-    ANSWER_TIMEOUT_S,
-    CONNECT_TIMEOUT_S,
     NEEDED,
     Place,
     Script,
     durability_of,
+    pool_of,
     storage_error,
     store_script,
 )
@@ -133,20 +132,7 @@ class Link:
         """Raises `ConfigError`."""
         self.prefix = place.prefix
         self._ack_loss = place.ack_loss
-        try:
-            pool = BlockingConnectionPool.from_url(
-                place.url,
-                max_connections=CONNECTIONS,
-                timeout=ANSWER_TIMEOUT_S,
-                socket_timeout=ANSWER_TIMEOUT_S,
-                socket_connect_timeout=CONNECT_TIMEOUT_S,
-                socket_keepalive=True,
-                protocol=2,
-                retry=Retry(NoBackoff(), 0),
-                redis_connect_func=self._connected,
-            )
-        except ValueError as error:
-            raise ConfigError(fields={"store": "is not the URL of a Redis server"}) from error
+        pool = pool_of(BlockingConnectionPool, place, Retry(NoBackoff(), 0), self._connected)
         self._client: Any = Redis(connection_pool=pool)
 
     def _connected(self, connection: Any) -> None:

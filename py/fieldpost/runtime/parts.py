@@ -19,14 +19,12 @@ from .asking import ask
 from .committer import Write
 from .contact import heard
 from .conversing import converse, of_lane
-from .followups import ATTACH
+from .followups import ATTACH, NO_REMOTE
 from .settle import Claim
 
 if TYPE_CHECKING:
     from .driver import Driver
     from .sending import Sending
-
-_NO_REMOTE = "It is not known what the destination calls the item, so no file can follow it."
 
 
 async def send_parts(sending: Sending, taken: Claim) -> list[Write]:
@@ -100,7 +98,7 @@ async def _send_file(
     remote_id = Head.load(taken.parts.get("head")).remote_id
     if manifest is None or remote_id is None:
         what = AttachmentUnreadable.code if manifest is None else "QUEUE_NO_REMOTE_ID"
-        text = "The file is not on this device any more." if manifest is None else _NO_REMOTE
+        text = "The file is not on this device any more." if manifest is None else NO_REMOTE
         return Reading(Contact("online"), [_refused(taken, attachment, what, text, "")]), 0.0
     most = driver.destination.declaration.file_bytes
     if most is not None and attachment.size > most:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -153,6 +153,25 @@ def storage_error(error: Exception) -> QueueError:
     return failed
 
 
+def pool_of(pool: Any, place: Place, retry: Any, connected: Callable[..., Any]) -> Any:
+    """Connections of the kind ``pool`` (redis-py's, for a loop or for threads): nothing is sent
+    twice by itself, and each is shown to ``connected`` when it is made. Raises `ConfigError`."""
+    try:
+        return pool.from_url(
+            place.url,
+            max_connections=CONNECTIONS,
+            timeout=ANSWER_TIMEOUT_S,
+            socket_timeout=ANSWER_TIMEOUT_S,
+            socket_connect_timeout=CONNECT_TIMEOUT_S,
+            socket_keepalive=True,
+            protocol=2,
+            retry=retry,
+            redis_connect_func=connected,
+        )
+    except ValueError as error:
+        raise ConfigError(fields={"store": "is not the URL of a Redis server"}) from error
+
+
 class RedisLink:
     """Connections to the server of a place. Each is checked for durability when it is made, so a
     server that comes back set otherwise is not written to."""
@@ -162,20 +181,7 @@ class RedisLink:
         self.durability: Durability = "unknown"
         self._ack_loss = place.ack_loss
         self._closed = False
-        try:
-            pool = BlockingConnectionPool.from_url(
-                place.url,
-                max_connections=CONNECTIONS,
-                timeout=ANSWER_TIMEOUT_S,
-                socket_timeout=ANSWER_TIMEOUT_S,
-                socket_connect_timeout=CONNECT_TIMEOUT_S,
-                socket_keepalive=True,
-                protocol=2,
-                retry=Retry(NoBackoff(), 0),
-                redis_connect_func=self._connected,
-            )
-        except ValueError as error:
-            raise ConfigError(fields={"store": "is not the URL of a Redis server"}) from error
+        pool = pool_of(BlockingConnectionPool, place, Retry(NoBackoff(), 0), self._connected)
         self.client: Any = Redis.from_pool(pool)
 
     async def _connected(self, connection: Any) -> None:
