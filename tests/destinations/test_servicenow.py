@@ -128,7 +128,7 @@ ANSWERS = [
     ),
     (error(403, "Operation Failed", "Unique Key violation"), Class.UNKNOWN, "online", False),
     (error(500, "Internal"), Class.UNKNOWN, "unreachable", False),
-    (error(503, "Maintenance", retry_after="60"), Class.UNKNOWN, "unreachable", True),
+    (error(503, "Maintenance", retry_after="60"), Class.UNKNOWN, "limited", True),
     (Response(502, {"content-type": "text/html"}, b"<html>"), Class.UNKNOWN, "unreachable", True),
     (Response(403, {"content-type": "text/html"}, b"<html>"), Class.UNKNOWN, "unreachable", True),
     (Response(413, {"content-type": "text/html"}, b"<html>"), Class.TOO_LARGE, "online", False),
