@@ -143,6 +143,9 @@ def _dropped(app, event):
 
 
 def _closed(app, event):
+    # Told later than it happens, and after keys pressed since: it may be open again.
+    if event.target.open:
+        return
     if event.target.id == "detail":
         app.outbox.closed()
     elif event.target.id == "ask":
