@@ -5,7 +5,7 @@ from app.device import DeviceError
 
 FILE_INPUTS = ("attachments", "camera")
 #: The forms of the dialog that asks.
-ASKED = ("edit-form", "discard-form", "chosen-form", "server-form")
+ASKED = ("edit-form", "discard-form", "chosen-form", "server-form", "kept-form")
 
 
 def listen(app):
@@ -63,8 +63,6 @@ def _submit(app, event):
         app.task(form.save())
     elif name in ASKED:
         app.task(app.asking.submit())
-    elif name == "kept-form":
-        app.task(app.kept().submit())
     elif name == "settings":
         app.settings.changed()
     else:
