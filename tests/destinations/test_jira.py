@@ -12,8 +12,8 @@ import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.destinations.deliveries import HOUR, TICKET, Site
 from tests.destinations.specs import Spec
+from tests.destinations.world import HOUR, TICKET, World, goes_through
 
 from fieldpost.destinations.fieldmap import read_map
 from fieldpost.destinations.jira import DEFAULT_MAP, Jira, label_of
@@ -24,7 +24,6 @@ from fieldpost.engine.model import Item
 from fieldpost.engine.outcome import Class
 from fieldpost.engine.transitions import State
 from fieldpost.ports import NoAnswer, Request, Response
-from fieldpost.testing.fakes import FakeClock
 from fieldpost.testing.vendors.base import (
     answer,
     cut_before,
@@ -44,16 +43,16 @@ SPEC = Spec("jira-cloud-v3.slim.json")
 NOT_DESCRIBED = ("/transitions", "/issueLink")
 
 
-def site_of(flavour: str) -> Site:
-    return Site(*bench(FakeClock(), flavour))
+def site_of(flavour: str) -> World:
+    return World(lambda clock: bench(clock, flavour))
 
 
 @pytest.fixture(params=["cloud", "datacenter"])
-def site(request: pytest.FixtureRequest) -> Site:
+def site(request: pytest.FixtureRequest) -> World:
     return site_of(request.param)
 
 
-def fake(site: Site) -> FakeJira:
+def fake(site: World) -> FakeJira:
     assert isinstance(site.vendor, FakeJira)
     return site.vendor
 
@@ -275,13 +274,13 @@ def test_of_several_the_oldest_is_adopted_and_all_are_named() -> None:
 # --- whole deliveries ----------------------------------------------------------------------------
 
 
-async def test_an_issue_and_its_files_byte_for_byte(site: Site) -> None:
+async def test_an_issue_and_its_files_byte_for_byte(site: World) -> None:
     photo = random.Random(1).randbytes(1_300_000) + b"\r\n--"
     files = [
         await site.file(photo, "Pumpe & Dichtung №3.jpg"),
         await site.file(b"a,b\n", 'lo"g.csv', "text/csv\r\nX: y"),
     ]
-    item = await site.add(attachments=files)
+    item = await site.add(*files)
     await site.settle()
     assert await site.state(item) is State.COMPLETED
     (record,) = fake(site).records
@@ -294,8 +293,8 @@ async def test_an_issue_and_its_files_byte_for_byte(site: Site) -> None:
     assert (detail["remote_id"], detail["remote_url"]) == ("ED-1", f"{URL}/browse/ED-1")
 
 
-async def test_feedback_is_an_issue_too(site: Site) -> None:
-    await site.add({"rating": 4, "comment": "Works in\nthe tunnel"}, kind="feedback")
+async def test_feedback_is_an_issue_too(site: World) -> None:
+    await site.queue.enqueue("feedback", {"rating": 4, "comment": "Works in\nthe tunnel"})
     await site.settle()
     assert fake(site).records[0].fields["summary"] == "Feedback 4/5: Works in the tunnel"
 
@@ -304,7 +303,7 @@ async def test_all_that_goes_over_the_wire_is_as_described() -> None:
     site = site_of("cloud")
     vendor = fake(site)
     vendor.transitions = []
-    vendor.faults = [lambda _v, _r, go: (go(), go())[1], lambda _v, _r, go: go(), lose_answer]
+    vendor.faults = [lambda _v, _r, go: (go(), go())[1], goes_through, lose_answer]
     exchanged: list[tuple[Request, Response]] = []
     answered = vendor.answer
 
@@ -314,11 +313,11 @@ async def test_all_that_goes_over_the_wire_is_as_described() -> None:
         return response
 
     vendor.answer = listening  # type: ignore[method-assign]
-    item = await site.add(attachments=[await site.file(b"a"), await site.file(b"bc")])
+    item = await site.add(await site.file(b"a"), await site.file(b"bc"))
     await site.settle()
     assert await site.state(item) is State.COMPLETED
-    talk(site, site.adapter.sweep(ITEM, item, "ED-1"))
-    talk(site, site.adapter.discover())
+    site.talk(site.adapter.sweep(ITEM, item, "ED-1"))
+    site.talk(site.adapter.discover())
     kinds = set()
     for request, response in exchanged:
         if any(part in request.url for part in NOT_DESCRIBED):
@@ -339,7 +338,7 @@ def test_the_description_finds_mistakes() -> None:
 
 
 @pytest.mark.parametrize("fault", [lose_answer, says_after(502), says_after(503)])
-async def test_what_arrived_is_found_and_not_sent_again(site: Site, fault: Any) -> None:
+async def test_what_arrived_is_found_and_not_sent_again(site: World, fault: Any) -> None:
     fake(site).faults = [fault]
     item = await site.add()
     await site.settle()
@@ -348,7 +347,7 @@ async def test_what_arrived_is_found_and_not_sent_again(site: Site, fault: Any) 
     assert (await site.last(item))["outcome"] == "duplicate"
 
 
-async def test_a_search_that_lags_is_asked_until_it_shows_it(site: Site) -> None:
+async def test_a_search_that_lags_is_asked_until_it_shows_it(site: World) -> None:
     fake(site).lag_ms = 200_000
     fake(site).faults = [lose_answer]
     item, asked = await site.add(), []
@@ -365,7 +364,7 @@ async def test_a_search_that_lags_is_asked_until_it_shows_it(site: Site) -> None
 
 
 @pytest.mark.parametrize("fault", [cut_before, says(500)])
-async def test_what_never_arrived_goes_again_after_all_the_asking(site: Site, fault: Any) -> None:
+async def test_what_never_arrived_goes_again_after_all_the_asking(site: World, fault: Any) -> None:
     fake(site).faults = [fault]
     item = await site.add()
     began = site.clock.now()
@@ -381,18 +380,18 @@ async def test_what_never_arrived_goes_again_after_all_the_asking(site: Site, fa
     assert (await site.last(sweep["id"]))["text"] == "It is there once."
 
 
-async def doubled(site: Site, **options: Any) -> str:
+async def doubled(site: World, *files: dict[str, Any]) -> str:
     """An item that is there twice: its first copy stayed hidden for longer than was asked."""
     fake(site).lag_ms = 400_000
     fake(site).faults = [lose_answer]
-    item = await site.add(**options)
+    item = await site.add(*files)
     while len(fake(site).records) < 2:
         await site.turn()
         site.clock.advance(10_000)
     return item
 
 
-async def test_a_double_is_swept_closed_linked_and_told(site: Site) -> None:
+async def test_a_double_is_swept_closed_linked_and_told(site: World) -> None:
     item = await doubled(site)
     await site.settle()
     first, second = fake(site).records
@@ -406,17 +405,17 @@ async def test_a_double_is_swept_closed_linked_and_told(site: Site) -> None:
     assert text == "It was there 2 times; ED-1 is kept. ED-2 is a duplicate of it: closed."
 
 
-async def test_what_was_made_last_is_seen_before_the_search_shows_it(site: Site) -> None:
+async def test_what_was_made_last_is_seen_before_the_search_shows_it(site: World) -> None:
     await doubled(site)
     fake(site).lag_ms = 500_000  # of the second: past the sweep
     await site.settle()
     assert [r.open for r in fake(site).records] == [True, False]
 
 
-async def test_a_double_that_cannot_be_closed_is_labelled_and_commented(site: Site) -> None:
+async def test_a_double_that_cannot_be_closed_is_labelled_and_commented(site: World) -> None:
     fake(site).transitions = fake(site).transitions[:1]
     fake(site).link_types = set()
-    await doubled(site, attachments=[await site.file(b"photo")])
+    await doubled(site, await site.file(b"photo"))
     await site.settle()
     second = fake(site).records[1]
     assert second.open
@@ -436,7 +435,7 @@ async def test_a_double_that_cannot_be_closed_is_labelled_and_commented(site: Si
 async def test_a_sweep_that_is_cut_off_is_done_again(at: int, fault: Any) -> None:
     site = site_of("cloud")
     await doubled(site)
-    fake(site).faults = [*[lambda _v, _r, go: go()] * at, fault]
+    fake(site).faults = [*[goes_through] * at, fault]
     await site.settle()
     assert len([r for r in fake(site).records if r.open]) == 1
     assert fake(site).links == [("ED-2", "ED-1")]
@@ -453,14 +452,14 @@ async def test_a_double_that_is_closed_already_is_not_called_open() -> None:
         vendor.transitions = []  # as of what is closed
         raise NoAnswer("network")
 
-    fake(site).faults = [lambda _v, _r, go: go(), lambda _v, _r, go: go(), cut_when_closed]
+    fake(site).faults = [goes_through, goes_through, cut_when_closed]
     await site.settle()
     assert fake(site).comments == []
     (sweep,) = await site.kind("sweep")
     assert (await site.last(sweep["id"]))["text"].endswith("ED-2 is a duplicate of it: closed.")
 
 
-async def test_the_resolution_that_a_transition_offers_or_demands(site: Site) -> None:
+async def test_the_resolution_that_a_transition_offers_or_demands(site: World) -> None:
     fields = {"resolution": {"required": True, "allowedValues": [{"name": "Won't do"}]}}
     fake(site).transitions.append(
         {"id": "41", "name": "Mark as duplicate", "to": fake(site).transitions[1]["to"]}
@@ -471,7 +470,7 @@ async def test_the_resolution_that_a_transition_offers_or_demands(site: Site) ->
     assert fake(site).records[1].fields["resolution"] == {"name": "Won't do"}
 
 
-async def test_a_transition_that_is_refused_is_not_the_last_word(site: Site) -> None:
+async def test_a_transition_that_is_refused_is_not_the_last_word(site: World) -> None:
     broken = {"id": "9", "name": "Duplicate", "to": fake(site).transitions[1]["to"]}
     broken["fields"] = {"comment": {"required": True}}
     fake(site).transitions.insert(0, broken)
@@ -480,7 +479,7 @@ async def test_a_transition_that_is_refused_is_not_the_last_word(site: Site) -> 
     assert not fake(site).records[1].open
 
 
-async def test_long_after_it_is_still_searched_for_first(site: Site) -> None:
+async def test_long_after_it_is_still_searched_for_first(site: World) -> None:
     fake(site).faults = [lose_answer]
     item = await site.add()
     await site.turn()
@@ -492,9 +491,9 @@ async def test_long_after_it_is_still_searched_for_first(site: Site) -> None:
 
 
 @pytest.mark.parametrize("fault", [lose_answer, cut_before, says_after(500), says(500)])
-async def test_a_file_without_an_answer_is_there_once(site: Site, fault: Any) -> None:
-    item = await site.add(attachments=[await site.file(b"photo", "Sägewerk 50%.jpg")])
-    fake(site).faults = [lambda _v, _r, go: go(), fault]
+async def test_a_file_without_an_answer_is_there_once(site: World, fault: Any) -> None:
+    item = await site.add(await site.file(b"photo", "Sägewerk 50%.jpg"))
+    fake(site).faults = [goes_through, fault]
     await site.settle()
     assert await site.state(item) is State.COMPLETED
     (record,) = fake(site).records
@@ -502,18 +501,18 @@ async def test_a_file_without_an_answer_is_there_once(site: Site, fault: Any) ->
 
 
 @pytest.mark.parametrize("fault", [lose_answer, cut_before])
-async def test_two_files_of_one_name_and_size_are_told_apart(site: Site, fault: Any) -> None:
-    item = await site.add(attachments=[await site.file(b"one!"), await site.file(b"two!")])
-    fake(site).faults = [lambda _v, _r, go: go(), lambda _v, _r, go: go(), fault]
+async def test_two_files_of_one_name_and_size_are_told_apart(site: World, fault: Any) -> None:
+    item = await site.add(await site.file(b"one!"), await site.file(b"two!"))
+    fake(site).faults = [goes_through, goes_through, fault]
     await site.settle()
     assert await site.state(item) is State.COMPLETED
     assert [data for _, _, data in fake(site).records[0].files] == [b"one!", b"two!"]
 
 
-async def test_a_file_that_is_refused_is_a_dead_letter_and_the_issue_goes(site: Site) -> None:
+async def test_a_file_that_is_refused_is_a_dead_letter_and_the_issue_goes(site: World) -> None:
     fake(site).max_file = 1_000
     files = [await site.file(b"x" * 2_000, "big.bin"), await site.file(b"fine")]
-    item = await site.add(attachments=files)
+    item = await site.add(*files)
     await site.settle()
     assert await site.state(item) is State.COMPLETED
     (letter,) = await site.kind("attachment")
@@ -526,25 +525,24 @@ async def test_a_file_that_is_refused_is_a_dead_letter_and_the_issue_goes(site: 
 
 @pytest.mark.parametrize("as_anybody", [False, True])
 async def test_a_token_that_is_not_taken_waits_and_proves_nothing(
-    site: Site, as_anybody: bool
+    site: World, as_anybody: bool
 ) -> None:
     fake(site).as_anybody = as_anybody
     fake(site).faults = [lose_answer]
     sure = await site.add()
     await site.turn()
-    good = site.wire.credentials
-    site.wire.credentials = {}
-    later = await site.add({"summary": "Another"})
-    await site.settle(hours=1)
+    good = site.credentials.pop("jira")
+    later = await site.add(summary="Another")
+    await site.settle(HOUR)
     assert await site.state(sure) is State.UNKNOWN  # an empty search by nobody is no absence
     assert await site.state(later) is State.PENDING
     assert (await site.queue.get(later)).attempts == 0
-    site.wire.credentials = good
+    site.credentials["jira"] = good
     await site.settle()
     assert [r.op for r in fake(site).records] == [sure, later]
 
 
-async def test_what_the_site_does_not_have_is_said_by_our_names(site: Site) -> None:
+async def test_what_the_site_does_not_have_is_said_by_our_names(site: World) -> None:
     fake(site).priorities = ["Medium"]
     item = await site.add()
     await site.settle()
@@ -563,7 +561,7 @@ async def test_what_the_site_does_not_have_is_said_by_our_names(site: Site) -> N
         },
     ],
 )
-async def test_asked_to_wait_it_waits(site: Site, status: int, headers: dict[str, str]) -> None:
+async def test_asked_to_wait_it_waits(site: World, status: int, headers: dict[str, str]) -> None:
     body = b'{"errorMessages":["Not now"],"errors":{}}'
     fake(site).faults = [says(status, body, content_type="application/json", **headers)]
     item = await site.add()
@@ -579,24 +577,12 @@ async def test_asked_to_wait_it_waits(site: Site, status: int, headers: dict[str
 # --- what it says of itself ----------------------------------------------------------------------
 
 
-def talk(site: Site, script: Any) -> Any:
-    """The end of a script, spoken with the fake."""
-    headers = site.wire.credentials["jira"]
-    try:
-        request = next(script)
-        while True:
-            signed = replace(request, headers={**request.headers, **headers})
-            request = script.send(site.vendor.answer(signed))
-    except StopIteration as end:
-        return end.value
-
-
-def test_discovered(site: Site) -> None:
+def test_discovered(site: World) -> None:
     fake(site).priorities = ["High", "Low"]
     fake(site).screen |= {"customfield_7"}
     fake(site).screen -= {"labels"}
     fake(site).required = {"customfield_7", "description"}
-    found = talk(site, site.adapter.discover())
+    found = site.talk(site.adapter.discover())
     assert found.choices["ticket"]["severity"] == ("low", "high")
     assert found.required["ticket"] == ("summary",)
     assert found.max_length["ticket"] == {"summary": 255}
@@ -606,11 +592,11 @@ def test_discovered(site: Site) -> None:
         assert words in notes
 
 
-def test_discovering_what_is_not_there(site: Site) -> None:
+def test_discovering_what_is_not_there(site: World) -> None:
     site.adapter.issue_type = "Incident"  # type: ignore[attr-defined]
-    assert "no issue type Incident" in talk(site, site.adapter.discover()).notes[0]
-    site.wire.credentials["jira"] = {}
-    assert talk(site, site.adapter.discover()) is None
+    assert "no issue type Incident" in site.talk(site.adapter.discover()).notes[0]
+    site.credentials["jira"] = {}
+    assert site.talk(site.adapter.discover()) is None
 
 
 def test_without_an_answer_it_is_open_what_happened() -> None:
