@@ -10,18 +10,6 @@ from fieldpost.engine.model import Attachment, Item
 from fieldpost.engine.outcome import Outcome
 from fieldpost.ports import Response
 
-#: Headers by which a system says how long to wait, in seconds and until a date, and the ms meant.
-RETRY_AFTER = [
-    ({"retry_after": "93"}, 93_000),
-    (
-        {
-            "retry_after": "Wed, 21 Oct 2026 07:29:00 GMT",
-            "date": "Wed, 21 Oct 2026 07:28:00 GMT",
-        },
-        60_000,
-    ),
-]
-
 
 def an_item(*, files: int = 0, kind: str = "ticket") -> Item:
     ids = [f"0190a000-0000-7000-8000-00000000000{n}" for n in range(3 + files)]

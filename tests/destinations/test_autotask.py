@@ -104,7 +104,9 @@ def test_a_request_names_its_credential_and_holds_no_secret() -> None:
         (answer({"errors": ["Being changed"]}, 409), Class.UNKNOWN, "online"),
         (answer({"errors": ["Missing Required Field: title;"]}, 500), Class.PERMANENT, "online"),
         (answer({"errors": ["An error occurred."]}, 500), Class.UNKNOWN, "unreachable"),
+        # A 503 says nothing of whether it acted, and a create is not to be repeated then.
         (answer({"errors": ["Slow down"]}, 503), Class.UNKNOWN, "limited"),
+        (answer({"errors": ["Slow down"]}, 429), Class.RATE_LIMITED, "limited"),
         (answer({"errors": ["Too big"]}, 413), Class.TOO_LARGE, "online"),
         (answer({"itemId": None}), Class.UNKNOWN, None),
         (answer({"itemId": True}), Class.UNKNOWN, None),
@@ -126,29 +128,6 @@ def test_a_refusal_names_the_fields_as_the_form_does() -> None:
     (outcome,) = adapter().read([item()], refused).outcomes
     assert outcome.fields == {"summary": "is required by the destination"}
     assert outcome.text == "Missing Required Field: title; The picklist is wrong."
-
-
-@pytest.mark.parametrize(
-    ("headers", "wait"),
-    [
-        ({"retry_after": "120"}, 120_000),
-        (
-            {
-                "retry_after": "Sun, 15 Jun 2025 12:02:00 GMT",
-                "date": "Sun, 15 Jun 2025 12:00:00 GMT",
-            },
-            120_000,
-        ),
-    ],
-)
-@pytest.mark.parametrize("status", [429, 503])
-def test_a_wait_that_is_asked_for(status: int, headers: dict[str, str], wait: int) -> None:
-    reading = adapter().read([item()], answer({"errors": ["Later"]}, status, **headers))
-    assert (reading.contact.state, reading.contact.pause_ms) == ("limited", wait)
-    (outcome,) = reading.outcomes
-    assert outcome.retry_after_ms == wait
-    # A 503 says nothing of whether it acted, and a create is not to be repeated then.
-    assert outcome.cls is (Class.RATE_LIMITED if status == 429 else Class.UNKNOWN)
 
 
 def found(*rows: dict[str, object], next_url: str | None = None) -> Response:
@@ -325,19 +304,6 @@ async def test_a_file_that_is_too_large_holds_up_nothing() -> None:
     assert [n for n, _, _ in made.vendor.records[0].files] == ["pump.jpg"]
     (letter,) = (await made.queue.list("attention"))["rows"]
     assert letter["title"] == "video.mp4"
-
-
-async def test_a_wrong_secret_waits_for_another_one() -> None:
-    made = world()
-    right = made.credentials["autotask"]
-    made.credentials["autotask"] = {**right, "Secret": "wrong"}
-    ticket = await made.add()
-    await made.settle(5 * MINUTE)
-    assert await made.state(ticket) is State.PENDING
-    made.credentials["autotask"] = right
-    await made.settle()
-    assert await made.state(ticket) is State.COMPLETED
-    assert len(made.vendor.records) == 1
 
 
 async def test_too_many_at_once_are_tried_again_later() -> None:

@@ -490,25 +490,6 @@ async def test_long_after_it_is_still_searched_for_first(site: World) -> None:
     assert await site.kind("sweep") == []
 
 
-@pytest.mark.parametrize("fault", [lose_answer, cut_before, says_after(500), says(500)])
-async def test_a_file_without_an_answer_is_there_once(site: World, fault: Any) -> None:
-    item = await site.add(await site.file(b"photo", "Sägewerk 50%.jpg"))
-    fake(site).faults = [goes_through, fault]
-    await site.settle()
-    assert await site.state(item) is State.COMPLETED
-    (record,) = fake(site).records
-    assert record.files == [("Sägewerk 50_.jpg", "image/jpeg", b"photo")]
-
-
-@pytest.mark.parametrize("fault", [lose_answer, cut_before])
-async def test_two_files_of_one_name_and_size_are_told_apart(site: World, fault: Any) -> None:
-    item = await site.add(await site.file(b"one!"), await site.file(b"two!"))
-    fake(site).faults = [goes_through, goes_through, fault]
-    await site.settle()
-    assert await site.state(item) is State.COMPLETED
-    assert [data for _, _, data in fake(site).records[0].files] == [b"one!", b"two!"]
-
-
 async def test_a_file_that_is_refused_is_a_dead_letter_and_the_issue_goes(site: World) -> None:
     fake(site).max_file = 1_000
     files = [await site.file(b"x" * 2_000, "big.bin"), await site.file(b"fine")]
@@ -548,30 +529,6 @@ async def test_what_the_site_does_not_have_is_said_by_our_names(site: World) -> 
     await site.settle()
     assert await site.state(item) is State.FAILED
     assert (await site.last(item))["fields"] == {"severity": "The priority selected is invalid."}
-
-
-@pytest.mark.parametrize("status", [429, 503])
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"retry_after": "120"},
-        {
-            "retry_after": "Mon, 23 Nov 2026 10:02:00 GMT",
-            "date": "Mon, 23 Nov 2026 10:00:00 GMT",
-        },
-    ],
-)
-async def test_asked_to_wait_it_waits(site: World, status: int, headers: dict[str, str]) -> None:
-    body = b'{"errorMessages":["Not now"],"errors":{}}'
-    fake(site).faults = [says(status, body, content_type="application/json", **headers)]
-    item = await site.add()
-    await site.turn()
-    site.clock.advance(60_000)
-    await site.turn()
-    assert len(site.sent("POST", "/issue")) == 1
-    await site.settle()
-    assert await site.state(item) is State.COMPLETED
-    assert len(fake(site).with_op(item)) == 1
 
 
 # --- what it says of itself ----------------------------------------------------------------------

@@ -211,16 +211,6 @@ def test_answers_of_what_stands_in_front(response: Response, cls: Class, state: 
     assert (reading.outcomes[0].cls, reading.contact.state) == (cls, state)
 
 
-@pytest.mark.parametrize("status", [429, 503])
-def test_a_wait_until_a_date(status: int) -> None:
-    dates = {
-        "retry_after": "Sun, 15 Jun 2025 12:02:00 GMT",
-        "date": "Sun, 15 Jun 2025 12:00:00 GMT",
-    }
-    reading = adapter().read([item()], answer({"message": "later"}, status, **dates))
-    assert (reading.contact.pause_ms, reading.outcomes[0].retry_after_ms) == (120_000, 120_000)
-
-
 def test_a_right_that_is_missing_for_all_rows_is_the_tables_and_not_the_items() -> None:
     said = "permission denied for table items"
     reading = adapter().read([item()], wrong(403, "42501", said))
@@ -353,18 +343,6 @@ async def test_a_table_that_is_not_there_dead_letters_nothing() -> None:
     vendor(made).table = "field_items"
     await made.settle()
     assert {await made.state(each) for each in tickets} == {State.COMPLETED}
-
-
-async def test_a_sign_in_that_ran_out_waits_for_another_one() -> None:
-    made = world()
-    made.credentials["supabase"] = {"Authorization": "Bearer old"}
-    ticket = await made.add()
-    await made.settle(5 * MINUTE)
-    assert await made.state(ticket) is State.PENDING
-    assert (await made.queue.get(ticket)).attempts == 0
-    made.credentials["supabase"] = bench(made.clock)[2]["supabase"]
-    await made.settle()
-    assert await made.state(ticket) is State.COMPLETED
 
 
 async def test_a_column_that_is_missing_stops_its_own_kind_only() -> None:

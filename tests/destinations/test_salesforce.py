@@ -15,7 +15,7 @@ from fieldpost.destinations.salesforce import DEFAULT_MAP, Salesforce
 from fieldpost.engine.errors import ConfigError, InvalidItem
 from fieldpost.engine.outcome import Class
 from fieldpost.engine.transitions import State
-from fieldpost.ports import Manifest, Request, Response, Upload
+from fieldpost.ports import Manifest, Response, Upload
 from fieldpost.testing.fakes import FakeClock
 from fieldpost.testing.vendors.base import cut_before, lose_answer, says, says_after
 from fieldpost.testing.vendors.salesforce import FakeSalesforce, bench, errors, loses_race
@@ -188,27 +188,6 @@ def test_refusals_name_the_payloads_fields() -> None:
     assert outcome.code == "STRING_TOO_LONG"
     assert outcome.text == f"{text} bad"
     assert outcome.fields == {"summary": text, "Type": "bad"}
-
-
-@pytest.mark.parametrize(
-    ("headers", "wait"),
-    [
-        ({"retry_after": "93"}, 93_000),
-        (
-            {
-                "retry_after": "Wed, 21 Oct 2026 07:29:00 GMT",
-                "date": "Wed, 21 Oct 2026 07:28:00 GMT",
-            },
-            60_000,
-        ),
-    ],
-)
-@pytest.mark.parametrize("status", [429, 503])
-def test_both_forms_of_retry_after(status: int, headers: dict[str, str], wait: int) -> None:
-    response = fails(status, "SERVER_UNAVAILABLE", **headers)
-    contact, outcome = one(adapter().read([an_item()], response))
-    assert contact.pause_ms == wait
-    assert outcome.lane
 
 
 @pytest.mark.parametrize(("told", "wait"), [({}, 900_000), ({"retry_after": "3600"}, 3_600_000)])
@@ -401,16 +380,6 @@ async def test_the_orgs_limit_is_waited_for(desk: World) -> None:
     assert await desk.state(ticket) is State.COMPLETED
 
 
-async def test_an_ended_session_waits_for_another(desk: World) -> None:
-    desk.credentials["salesforce"] = {"Authorization": "Bearer old"}
-    ticket = await desk.add()
-    await desk.settle(HOUR)
-    assert await desk.state(ticket) is State.PENDING
-    desk.credentials["salesforce"] = CREDENTIALS["salesforce"]
-    await desk.settle()
-    assert await desk.state(ticket) is State.COMPLETED
-
-
 async def test_what_is_refused_says_which_field(desk: World) -> None:
     vendor(desk).fields["Priority"]["values"] = ("Medium", "Low")
     ticket = await desk.add()
@@ -496,12 +465,3 @@ def test_what_the_keys_field_lacks(change: dict[str, Any] | None, note: str) -> 
     assert known is not None
     (said_,) = known.notes
     assert note in said_
-
-
-def test_without_an_answer_nothing_is_known() -> None:
-    script = adapter().discover()
-    asked = next(script)
-    assert isinstance(asked, Request)
-    with pytest.raises(StopIteration) as end:
-        script.send(said(403, {"error": "Forbidden"}))
-    assert end.value.value is None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -263,30 +262,6 @@ async def test_long_after_it_is_still_looked_up_first(site: World) -> None:
     assert (await site.last(item))["outcome"] == "duplicate"
 
 
-@pytest.mark.parametrize("fault", [lose_answer, cut_before, says_after(500), says(500)])
-async def test_a_file_without_an_answer_is_there_once(site: World, fault: Any) -> None:
-    item = await site.add(await site.file(b"photo"))
-    fake(site).faults = [goes_through, fault]
-    await site.settle()
-    assert await site.state(item) is State.COMPLETED
-    (record,) = fake(site).records
-    assert [data for _, _, data in record.files] == [b"photo"]
-
-
-@pytest.mark.parametrize("fault", [lose_answer, cut_before])
-@pytest.mark.parametrize("size", [4, 1_200_000])  # the hash of the whole file is known, or not
-async def test_two_files_of_one_name_and_size_are_told_apart(
-    site: World, fault: Any, size: int
-) -> None:
-    files = [bytes([n]) * size for n in (1, 2)]
-    item = await site.add(*[await site.file(data) for data in files])
-    fake(site).faults = [goes_through, goes_through, fault]
-    await site.settle()
-    assert await site.state(item) is State.COMPLETED
-    (record,) = fake(site).records
-    assert [data for _, _, data in record.files] == files
-
-
 async def test_a_strangers_file_of_that_name_and_size_is_not_ours(site: World) -> None:
     item = await site.add(await site.file(b"ours"))
 
@@ -325,15 +300,6 @@ async def test_a_file_that_is_refused_is_a_dead_letter_and_the_ticket_goes(
     assert len(fake(site).records[0].files) == 2
 
 
-async def test_a_file_beyond_what_was_declared_is_not_sent(site: World) -> None:
-    site.adapter.declaration = replace(site.adapter.declaration, file_bytes=3)
-    item = await site.add(await site.file(b"four"))
-    await site.settle()
-    assert await site.state(item) is State.COMPLETED
-    assert site.sent("POST", "/attachment/") == []
-    assert len(await site.kind("attachment")) == 1
-
-
 async def test_a_record_that_is_gone_takes_no_file(site: World) -> None:
     item = await site.add(await site.file(b"photo"))
 
@@ -349,47 +315,12 @@ async def test_a_record_that_is_gone_takes_no_file(site: World) -> None:
     assert letter["error_code"] == "QUEUE_NO_REMOTE_ID"
 
 
-async def test_an_account_that_is_not_taken_waits_and_burns_nothing(site: World) -> None:
-    good = site.credentials.pop("servicenow")
-    item = await site.add()
-    await site.settle(HOUR / 2)
-    assert await site.state(item) is State.PENDING
-    assert (await site.queue.get(item)).attempts == 0
-    site.credentials["servicenow"] = good
-    await site.settle()
-    assert await site.state(item) is State.COMPLETED
-
-
 async def test_what_a_data_policy_wants_is_said(site: World) -> None:
     fake(site).mandatory = {"caller_id"}
     item = await site.add()
     await site.settle()
     assert await site.state(item) is State.FAILED
     assert "mandatory: caller_id" in (await site.last(item))["text"]
-
-
-@pytest.mark.parametrize("status", [429, 503])
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"retry_after": "120"},
-        {
-            "retry_after": "Mon, 23 Nov 2026 10:02:00 GMT",
-            "date": "Mon, 23 Nov 2026 10:00:00 GMT",
-        },
-    ],
-)
-async def test_asked_to_wait_it_waits(site: World, status: int, headers: dict[str, str]) -> None:
-    body = b'{"error":{"message":"Not now","detail":""},"status":"failure"}'
-    fake(site).faults = [says(status, body, content_type="application/json", **headers)]
-    item = await site.add()
-    await site.turn()
-    site.clock.advance(60_000)
-    await site.turn()
-    assert len(site.sent("POST", "/table/")) == 1
-    await site.settle()
-    assert await site.state(item) is State.COMPLETED
-    assert len(fake(site).with_op(item)) == 1
 
 
 # --- the traps of the lookup ---------------------------------------------------------------------
@@ -462,8 +393,3 @@ def test_discovered(site: World) -> None:
     assert found.max_length["ticket"] == {"summary": 160}
     assert any("assignment_group is mandatory" in note for note in found.notes)
     assert any("impact does not offer 1" in note for note in found.notes)
-
-
-def test_discovering_without_the_right_to_says_nothing(site: World) -> None:
-    site.credentials["servicenow"] = {}
-    assert site.talk(site.adapter.discover()) is None

@@ -193,16 +193,6 @@ def test_where_the_receiver_echoes_nothing_else_is_believed(
     assert outcome.cls is (Class.DELIVERED if delivered else Class.UNKNOWN)
 
 
-@pytest.mark.parametrize("status", [429, 503])
-def test_a_wait_until_a_date(status: int) -> None:
-    dates = {
-        "retry_after": "Sun, 15 Jun 2025 12:02:00 GMT",
-        "date": "Sun, 15 Jun 2025 12:00:00 GMT",
-    }
-    reading = adapter().read([item()], answer({}, status, **dates))
-    assert (reading.contact.pause_ms, reading.outcomes[0].retry_after_ms) == (120_000, 120_000)
-
-
 # --- whole deliveries ----------------------------------------------------------------------------
 
 

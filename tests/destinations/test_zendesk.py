@@ -195,26 +195,6 @@ def test_text_and_number_of_a_ticket() -> None:
     assert outcome.text == "Not you"
 
 
-@pytest.mark.parametrize(
-    ("headers", "wait"),
-    [
-        ({"retry_after": "93"}, 93_000),
-        (
-            {
-                "retry_after": "Wed, 21 Oct 2026 07:29:00 GMT",
-                "date": "Wed, 21 Oct 2026 07:28:00 GMT",
-            },
-            60_000,
-        ),
-    ],
-)
-@pytest.mark.parametrize("status", [429, 503])
-def test_both_forms_of_retry_after(status: int, headers: dict[str, str], wait: int) -> None:
-    contact, outcome = one(adapter().read([an_item()], said(status, {"error": "x"}, **headers)))
-    assert contact.pause_ms == wait
-    assert outcome.lane
-
-
 def found(*tickets: dict[str, Any]) -> Response:
     return said(200, {"tickets": list(tickets), "count": len(tickets)})
 
@@ -483,17 +463,6 @@ async def test_a_file_in_attention_goes_to_its_ticket_when_a_person_says_so(desk
     assert [file[2] for file in record.files] == [b"0123456789"]
 
 
-async def test_a_file_that_is_known_to_be_too_large_is_not_sent(desk: World) -> None:
-    most = desk.adapter.declaration.file_bytes
-    assert most is not None
-    desk.adapter.declaration = replace(desk.adapter.declaration, file_bytes=9)
-    ticket = await desk.add(await desk.file(b"0123456789"))
-    await desk.settle()
-    assert await desk.state(ticket) is State.COMPLETED
-    assert len(await desk.attention()) == 1
-    assert not desk.sent("POST", "uploads")
-
-
 async def test_a_refused_ticket_goes_when_it_is_corrected(desk: World) -> None:
     ticket = await desk.add(user={"name": "Ada", "email": "nowhere"})
     await desk.settle(HOUR)
@@ -501,18 +470,6 @@ async def test_a_refused_ticket_goes_when_it_is_corrected(desk: World) -> None:
     detail = await desk.detail(ticket)
     assert detail["history"][-1]["outcome"] == "permanent"
     assert not desk.vendor.records
-
-
-async def test_an_unknown_credential_waits_for_another(desk: World) -> None:
-    secret = desk.credentials["zendesk"]
-    desk.credentials["zendesk"] = {"Authorization": "Basic nobody"}
-    ticket = await desk.add()
-    await desk.settle(HOUR)
-    assert await desk.state(ticket) is State.PENDING
-    desk.credentials["zendesk"] = secret
-    await desk.settle()
-    assert await desk.state(ticket) is State.COMPLETED
-    assert len(desk.vendor.records) == 1
 
 
 async def test_a_limit_is_waited_for(desk: World) -> None:
@@ -556,11 +513,3 @@ def test_a_priority_that_is_not_there_is_said() -> None:
     assert known is not None
     assert known.choices["ticket"]["severity"] == ("low", "medium", "high")
     assert "Priority (priority) has no 'urgent', which a rule for ticket gives." in known.notes
-
-
-def test_without_an_answer_nothing_is_known() -> None:
-    script = adapter().discover()
-    next(script)
-    with pytest.raises(StopIteration) as end:
-        script.send(said(403, {"error": "Forbidden"}))
-    assert end.value.value is None
