@@ -86,9 +86,7 @@ async def test_asked_to_wait_it_waits(world: World, status: int, headers: dict[s
     world.clock.advance(119_000)
     await world.turn()
     assert len(world.vendor.requests) == asked
-    await world.settle()
-    assert await world.state(item) is State.COMPLETED
-    assert len(world.vendor.with_op(item)) == 1
+    await world.delivered(item)
 
 
 @of_all
@@ -101,9 +99,7 @@ async def test_a_credential_that_is_not_taken_burns_no_try(world: World) -> None
     assert await world.state(item) is State.PENDING
     assert (await world.queue.get(item)).attempts == 0
     world.credentials.update(right)
-    await world.settle()
-    assert await world.state(item) is State.COMPLETED
-    assert len(world.vendor.records) == 1
+    await world.delivered(item)
 
 
 # --- files ---------------------------------------------------------------------------------------
@@ -114,9 +110,7 @@ async def test_a_credential_that_is_not_taken_burns_no_try(world: World) -> None
 async def test_a_file_without_an_answer_is_there_once(world: World, fault: Any) -> None:
     item = await world.add(await world.file(b"photo", "Sägewerk 50%.jpg"))
     world.vendor.faults = [goes_through, fault]
-    await world.settle()
-    assert await world.state(item) is State.COMPLETED
-    (record,) = world.vendor.with_op(item)
+    record = await world.delivered(item)
     assert [data for _, _, data in record.files] == [b"photo"]
 
 
@@ -129,9 +123,7 @@ async def test_two_files_of_one_name_and_size_are_told_apart(
     files = [bytes([n]) * size for n in (1, 2)]
     item = await world.add(*[await world.file(data) for data in files])
     world.vendor.faults = [goes_through, goes_through, fault]
-    await world.settle()
-    assert await world.state(item) is State.COMPLETED
-    (record,) = world.vendor.with_op(item)
+    record = await world.delivered(item)
     assert [data for _, _, data in record.files] == files
 
 

@@ -354,9 +354,7 @@ async def test_the_fake_keeps_the_same_promises(fault: str) -> None:
     faults: dict[str, Callable[..., Response]] = {"lose": _lose, "cut": _cut}
     made.vendor.faults = [faults[fault]] * 2
     ticket = await made.add(await made.file())
-    await made.settle()
-    assert await made.state(ticket) is State.COMPLETED
-    (record,) = made.vendor.records
+    record = await made.delivered(ticket)
     assert record.files == [("pump.jpg", "image/jpeg", b"picture")]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.destinations.readings import an_item, body_of, one, said
-from tests.destinations.world import HOUR, MINUTE, TICKET, World, goes_through, talk
+from tests.destinations.world import HOUR, MINUTE, PHOTO, TICKET, World, goes_through, talk
 
 from fieldpost.destinations.fieldmap import read_map
 from fieldpost.destinations.salesforce import DEFAULT_MAP, Salesforce
@@ -21,7 +21,6 @@ from fieldpost.testing.vendors.base import cut_before, lose_answer, says, says_a
 from fieldpost.testing.vendors.salesforce import FakeSalesforce, bench, errors, loses_race
 
 CREDENTIALS = bench(FakeClock())[2]
-JPG = bytes(range(256)) * 5_000  # two parts
 CASE = "500Kd0000012345IAB"
 KEY = "Fieldpost_Id__c"
 
@@ -241,13 +240,11 @@ def test_the_probe(response: Response, state: str) -> None:
 
 
 async def test_a_case_with_its_files(desk: World) -> None:
-    photo, log = await desk.file(JPG), await desk.file(b"seal\r\n--", "a b?.txt", "text/plain")
+    photo, log = await desk.file(PHOTO), await desk.file(b"seal\r\n--", "a b?.txt", "text/plain")
     ticket = await desk.add(photo, log)
-    await desk.settle()
-    assert await desk.state(ticket) is State.COMPLETED
-    (record,) = desk.vendor.with_op(ticket)
+    record = await desk.delivered(ticket)
     named = [(name, data) for name, _, data in record.files]
-    assert named == [("pump.jpg", JPG), ("a b?.txt", b"seal\r\n--")]
+    assert named == [("pump.jpg", PHOTO), ("a b?.txt", b"seal\r\n--")]
     detail = await desk.detail(ticket)
     assert detail["remote_id"] == record.id
     assert not desk.sent("GET", "query")  # nothing was in doubt
@@ -258,17 +255,15 @@ async def test_a_lost_answer_makes_one_case_and_undoes_nobodys_work(
     desk: World, fault: Any
 ) -> None:
     desk.vendor.faults = [fault]
-    ticket = await desk.add(await desk.file(JPG))
+    ticket = await desk.add(await desk.file(PHOTO))
     await desk.queue.sync()
     assert await desk.state(ticket) is State.UNKNOWN
     for record in desk.vendor.records:
         record.fields["Priority"] = "Low"  # an agent was quick
     desk.clock.advance(HOUR)
     desk.restart()
-    await desk.settle()
-    assert await desk.state(ticket) is State.COMPLETED
-    (record,) = desk.vendor.with_op(ticket)
-    assert [file[2] for file in record.files] == [JPG]
+    record = await desk.delivered(ticket)
+    assert [file[2] for file in record.files] == [PHOTO]
     arrived = fault is lose_answer
     assert record.fields["Priority"] == ("Low" if arrived else "High")
     assert len(desk.sent("PATCH")) == (1 if arrived else 2)
@@ -278,9 +273,7 @@ async def test_a_lost_answer_makes_one_case_and_undoes_nobodys_work(
 async def test_who_loses_a_race_adopts_the_case(desk: World) -> None:
     desk.vendor.faults = [loses_race()]
     ticket = await desk.add()
-    await desk.settle()
-    assert await desk.state(ticket) is State.COMPLETED
-    assert len(desk.vendor.records) == 1
+    await desk.delivered(ticket)
     assert len(desk.sent("PATCH")) == 1
 
 
@@ -314,9 +307,7 @@ async def test_a_key_that_goes_missing_leaves_it_open_what_arrived(desk: World) 
     await desk.settle(HOUR)
     assert await desk.state(ticket) is State.UNKNOWN
     vendor(desk).fields[KEY] = key
-    await desk.settle()
-    assert await desk.state(ticket) is State.COMPLETED
-    assert len(desk.vendor.records) == 1
+    await desk.delivered(ticket)
 
 
 @pytest.mark.parametrize("fault", [lose_answer, cut_before, says_after(503), says_after(500)])
@@ -325,9 +316,7 @@ async def test_a_lost_answer_makes_one_file(desk: World, fault: Any) -> None:
     first, second = b"1" * 100, b"2" * 100  # of the same name and size
     desk.vendor.faults = [goes_through, goes_through, fault]
     ticket = await desk.add(await desk.file(first), await desk.file(second))
-    await desk.settle()
-    assert await desk.state(ticket) is State.COMPLETED
-    (record,) = desk.vendor.with_op(ticket)
+    record = await desk.delivered(ticket)
     assert [file[2] for file in record.files] == [first, second]
     assert desk.sent("GET", "query?q=")
 
@@ -335,9 +324,7 @@ async def test_a_lost_answer_makes_one_file(desk: World, fault: Any) -> None:
 async def test_a_file_that_is_too_large_is_a_dead_letter_of_its_own(desk: World) -> None:
     vendor(desk).file_most = 9
     ticket = await desk.add(await desk.file(b"0123456789"), await desk.file(b"ok", "b.jpg"))
-    await desk.settle()
-    assert await desk.state(ticket) is State.COMPLETED
-    (record,) = desk.vendor.with_op(ticket)
+    record = await desk.delivered(ticket)
     assert [file[0] for file in record.files] == ["b.jpg"]
     (row,) = await desk.attention()
     assert (row["kind"], row["error_code"]) == ("attachment", "REQUEST_ENTITY_TOO_LARGE")
@@ -345,19 +332,19 @@ async def test_a_file_that_is_too_large_is_a_dead_letter_of_its_own(desk: World)
 
 async def test_an_org_that_is_full_takes_the_file_later(desk: World) -> None:
     vendor(desk).full = True
-    ticket = await desk.add(await desk.file(JPG))
+    ticket = await desk.add(await desk.file(PHOTO))
     await desk.queue.sync()
     (record,) = desk.vendor.with_op(ticket)
     assert not record.files
     vendor(desk).full = False
     await desk.settle()
     assert await desk.state(ticket) is State.COMPLETED
-    assert [file[2] for file in record.files] == [JPG]
+    assert [file[2] for file in record.files] == [PHOTO]
 
 
 async def test_a_case_that_was_deleted_leaves_the_file_here(desk: World) -> None:
     desk.vendor.faults = [goes_through, cut_before]
-    ticket = await desk.add(await desk.file(JPG))
+    ticket = await desk.add(await desk.file(PHOTO))
     await desk.queue.sync()
     desk.vendor.records[0].open = False
     await desk.settle()
@@ -397,17 +384,13 @@ async def test_an_object_that_this_user_may_not_see_refuses_nothing(desk: World)
     await desk.settle(HOUR)
     assert await desk.state(ticket) is State.PENDING
     vendor(desk).hidden = False
-    await desk.settle()
-    assert await desk.state(ticket) is State.COMPLETED
-    assert len(desk.vendor.records) == 1
+    await desk.delivered(ticket)
 
 
 async def test_a_portals_page_is_no_delivery(desk: World) -> None:
     desk.vendor.faults = [says(200, b"<html>Welcome</html>", content_type="text/html")]
     ticket = await desk.add()
-    await desk.settle()
-    assert await desk.state(ticket) is State.COMPLETED
-    assert len(desk.vendor.with_op(ticket)) == 1
+    await desk.delivered(ticket)
 
 
 # --- what it says of itself ----------------------------------------------------------------------

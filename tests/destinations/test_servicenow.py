@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import random
 from typing import Any
 
 import pytest
-from tests.destinations.world import HOUR, TICKET, World, goes_through
+from tests.destinations.readings import an_item
+from tests.destinations.world import HOUR, PHOTO, TICKET, World, goes_through
 
 from fieldpost.destinations.base import Contact
 from fieldpost.destinations.fieldmap import read_map
@@ -15,7 +15,7 @@ from fieldpost.destinations.servicenow import ServiceNow
 from fieldpost.destinations.servicenow_fields import DEFAULT_MAP
 from fieldpost.engine.canonical import canonical
 from fieldpost.engine.errors import InvalidItem
-from fieldpost.engine.model import Attachment, Item
+from fieldpost.engine.model import Attachment
 from fieldpost.engine.outcome import Class
 from fieldpost.engine.transitions import State
 from fieldpost.ports import NoAnswer, Response
@@ -29,9 +29,8 @@ from fieldpost.testing.vendors.base import (
 )
 from fieldpost.testing.vendors.servicenow import FakeServiceNow, bench
 
-OP = "01890a5d-ac96-774b-bcce-b302099a8057"
-NOW = 1_750_000_000_000
-ITEM = Item(OP, "ticket", "create", "servicenow", OP, NOW, NOW)
+ITEM = an_item()
+OP = ITEM.id
 
 
 @pytest.fixture
@@ -211,18 +210,14 @@ def test_of_several_the_oldest_is_adopted_and_all_are_named() -> None:
 
 
 async def test_a_ticket_and_its_files_byte_for_byte(site: World) -> None:
-    photo = random.Random(1).randbytes(1_300_000)
     files = [
-        await site.file(photo, "Pumpe & Dichtung №3.jpg"),
+        await site.file(PHOTO, "Pumpe & Dichtung №3.jpg"),
         await site.file(b"a,b\n", "log.csv", "text/csv"),
     ]
     item = await site.add(*files)
-    await site.settle()
-    assert await site.state(item) is State.COMPLETED
-    (record,) = fake(site).records
-    assert record.op == item
+    record = await site.delivered(item)
     assert record.files == [
-        ("Pumpe & Dichtung №3.jpg", "image/jpeg", photo),
+        ("Pumpe & Dichtung №3.jpg", "image/jpeg", PHOTO),
         ("log.csv", "text/csv", b"a,b\n"),
     ]
     detail = await site.detail(item)
@@ -247,9 +242,7 @@ async def test_without_an_answer_it_is_looked_up_and_there_once(site: World, fau
     site.clock.advance(30_000)
     await site.turn()  # an instance may still be at it
     assert not [r for r in fake(site).requests[asked:] if "correlation_id%3D" in r.url]
-    await site.settle()
-    assert await site.state(item) is State.COMPLETED
-    assert len(fake(site).with_op(item)) == 1
+    await site.delivered(item)
 
 
 async def test_long_after_it_is_still_looked_up_first(site: World) -> None:

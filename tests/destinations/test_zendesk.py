@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.destinations.readings import an_item, body_of, one, said
-from tests.destinations.world import HOUR, MINUTE, TICKET, World, goes_through, talk
+from tests.destinations.world import HOUR, MINUTE, PHOTO, TICKET, World, goes_through, talk
 
 from fieldpost.destinations.fieldmap import read_map
 from fieldpost.destinations.zendesk import DEFAULT_MAP, Zendesk
@@ -21,7 +21,6 @@ from fieldpost.testing.vendors.base import cut_before, lose_answer, says, says_a
 from fieldpost.testing.vendors.zendesk import FakeZendesk, bench
 
 CREDENTIALS = bench(FakeClock())[2]
-JPG = bytes(range(256)) * 5_000  # two parts
 
 
 @pytest.fixture
@@ -248,12 +247,10 @@ def test_the_probe(response: Response, state: str) -> None:
 
 
 async def test_a_ticket_with_its_files(desk: World) -> None:
-    photo, log = await desk.file(JPG), await desk.file(b"seal", "a b?.txt", "text/plain")
+    photo, log = await desk.file(PHOTO), await desk.file(b"seal", "a b?.txt", "text/plain")
     ticket = await desk.add(photo, log)
-    await desk.settle()
-    assert await desk.state(ticket) is State.COMPLETED
-    (record,) = desk.vendor.with_op(ticket)
-    assert record.files == [("pump.jpg", "image/jpeg", JPG), ("a b?.txt", "text/plain", b"seal")]
+    record = await desk.delivered(ticket)
+    assert record.files == [("pump.jpg", "image/jpeg", PHOTO), ("a b?.txt", "text/plain", b"seal")]
     first, *rest = vendor(desk).comments[record.id]
     assert not first.files
     assert [comment.public for comment in rest] == [False, False]
@@ -266,15 +263,13 @@ async def test_a_ticket_with_its_files(desk: World) -> None:
 @pytest.mark.parametrize("later", [5 * MINUTE, 3 * HOUR])
 async def test_a_lost_answer_makes_one_ticket(desk: World, fault: Any, later: int) -> None:
     desk.vendor.faults = [fault]
-    ticket = await desk.add(await desk.file(JPG))
+    ticket = await desk.add(await desk.file(PHOTO))
     await desk.queue.sync()
     assert await desk.state(ticket) is State.UNKNOWN
     desk.clock.advance(later)
     desk.restart()
-    await desk.settle()
-    assert await desk.state(ticket) is State.COMPLETED
-    (record,) = desk.vendor.with_op(ticket)
-    assert [file[2] for file in record.files] == [JPG]
+    record = await desk.delivered(ticket)
+    assert [file[2] for file in record.files] == [PHOTO]
     creates = desk.sent("POST", "tickets.json")
     assert len({request.body for request in creates}) == 1
     # Inside the window the same bytes go again; after it Zendesk is asked.
@@ -355,15 +350,13 @@ async def test_a_filter_that_is_not_heeded_proves_nothing(desk: World) -> None:
 @pytest.mark.parametrize("fault", [lose_answer, cut_before])
 async def test_a_lost_answer_makes_one_file(desk: World, lost: int, fault: Any) -> None:
     desk.vendor.faults = [goes_through] * (1 + lost) + [fault]
-    ticket = await desk.add(await desk.file(JPG))
+    ticket = await desk.add(await desk.file(PHOTO))
     await desk.queue.sync()
     assert await desk.state(ticket) is State.UNKNOWN
     desk.clock.advance(2 * HOUR)  # a token would be long gone
     desk.restart()
-    await desk.settle()
-    assert await desk.state(ticket) is State.COMPLETED
-    (record,) = desk.vendor.with_op(ticket)
-    assert [file[2] for file in record.files] == [JPG]
+    record = await desk.delivered(ticket)
+    assert [file[2] for file in record.files] == [PHOTO]
     assert len(vendor(desk).comments[record.id]) == 2
 
 
@@ -391,28 +384,26 @@ async def test_a_comment_on_its_way_is_not_made_again(desk: World) -> None:
         return go()
 
     desk.vendor.faults = [goes_through, goes_through, delayed, goes_through, meanwhile]
-    ticket = await desk.add(await desk.file(JPG))
-    await desk.settle()
-    assert await desk.state(ticket) is State.COMPLETED
-    (record,) = desk.vendor.with_op(ticket)
-    assert [file[2] for file in record.files] == [JPG]
+    ticket = await desk.add(await desk.file(PHOTO))
+    record = await desk.delivered(ticket)
+    assert [file[2] for file in record.files] == [PHOTO]
     stamped = [ticket_of(request) for request in desk.sent("PUT")]
     assert [ticket.get("safe_update") for ticket in stamped] == [None, "true"]
 
 
 async def test_a_comment_without_its_file_is_made_again(desk: World) -> None:
     vendor(desk).drops = 1
-    ticket = await desk.add(await desk.file(JPG))
+    ticket = await desk.add(await desk.file(PHOTO))
     await desk.settle()
     (record,) = desk.vendor.with_op(ticket)
-    assert [file[2] for file in record.files] == [JPG]
+    assert [file[2] for file in record.files] == [PHOTO]
 
 
 async def test_a_comment_is_found_on_a_later_page(desk: World) -> None:
     vendor(desk).page = 1
 
     desk.vendor.faults = [goes_through, goes_through, lose_answer]
-    ticket = await desk.add(await desk.file(JPG))
+    ticket = await desk.add(await desk.file(PHOTO))
     await desk.queue.sync()
     (record,) = desk.vendor.with_op(ticket)
     comments = vendor(desk).comments[record.id]
@@ -431,9 +422,7 @@ async def test_a_file_that_is_refused_is_a_dead_letter_of_its_own(
 ) -> None:
     vendor(desk).file_most = most
     ticket = await desk.add(await desk.file(b"0123456789", name), await desk.file(b"ok", "b.jpg"))
-    await desk.settle()
-    assert await desk.state(ticket) is State.COMPLETED
-    (record,) = desk.vendor.with_op(ticket)
+    record = await desk.delivered(ticket)
     assert [file[0] for file in record.files] == ["b.jpg"]
     (row,) = await desk.attention()
     assert (row["kind"], row["error_code"]) == ("attachment", code)
@@ -441,7 +430,7 @@ async def test_a_file_that_is_refused_is_a_dead_letter_of_its_own(
 
 async def test_a_closed_ticket_takes_no_file(desk: World) -> None:
     desk.vendor.faults = [goes_through, cut_before]
-    ticket = await desk.add(await desk.file(JPG))
+    ticket = await desk.add(await desk.file(PHOTO))
     await desk.queue.sync()
     desk.vendor.records[0].fields["status"] = "closed"
     await desk.settle()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -20,7 +21,7 @@ from fieldpost.stores.memory import MemoryStore
 from fieldpost.testing.adaptercontract import SteadyClock
 from fieldpost.testing.fakes import FakeClock, FakeLink, LocalTabs, SeededEntropy
 from fieldpost.testing.surroundings import FakeSurroundings
-from fieldpost.testing.vendors.base import Vendor, VendorTransport
+from fieldpost.testing.vendors.base import Record, Vendor, VendorTransport
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE
@@ -33,6 +34,8 @@ TICKET = {
     "user": {"id": "u7", "name": "Ada Byron", "email": "ada@example.org"},
     "systemInfo": {"osVersion": "15.1", "deviceName": "north-7"},
 }
+#: Two parts, and an end that looks like that of a form.
+PHOTO = random.Random(1).randbytes(1_300_000) + b"\r\n--"
 #: Name of a credential -> the headers that the host adds for it.
 Credentials = dict[str, dict[str, str]]
 #: As each module of `fieldpost.testing.vendors` has one.
@@ -84,6 +87,14 @@ class World:
         while self.clock.monotonic() < end and (await self.store.counters()).get("open"):
             await self.turn()
             self.clock.advance(MINUTE / 2)
+
+    async def delivered(self, item_id: str) -> Record:
+        """Settles; the record of the item, which arrived and is the only one there."""
+        await self.settle()
+        assert await self.state(item_id) is State.COMPLETED
+        (record,) = self.vendor.records
+        assert self.vendor.with_op(item_id) == [record]
+        return record
 
     async def state(self, item_id: str) -> State:
         return (await self.queue.get(item_id)).state
