@@ -67,7 +67,7 @@ def systems(gateway: Gateway, tmp_path: Path) -> Iterator[Systems]:
             board=("board", "Notice board", board),
         )
         gateway.stop()
-        gateway.program = ("-m", "e2e.desk_gateway")
+        gateway.program = ("-m", "tests.gateway.desk_gateway")
         gateway.more = ("--destinations", str(file))
         gateway.start()
         wait_discovered(gateway)

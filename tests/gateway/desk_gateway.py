@@ -1,22 +1,23 @@
-"""A gateway process with the desk (`desk`) behind it; the variable DESK_URL says where that is."""
+"""The real gateway, with adapters of the tests' own for what may stand in its file of destinations:
+a desk, and a board that takes no files."""
 
 from __future__ import annotations
 
-import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
-from tests.gateway.desk import DeskAdapter
+from tests.gateway.desk import DECLARED, DeskAdapter
 
-from gateway.cli import main
+from fieldpost.destinations.base import Declaration
+from gateway import cli
 from gateway.types import TYPES, Type
 
 
 @dataclass
-class Here(DeskAdapter):
-    url: str = os.environ["DESK_URL"]
+class BoardAdapter(DeskAdapter):
+    declaration: Declaration = field(default=replace(DECLARED, attachments=False))
 
 
 if __name__ == "__main__":
-    TYPES["desk"] = Type(Here)
-    sys.exit(main())
+    TYPES.update(desk=Type(DeskAdapter, ("url",)), board=Type(BoardAdapter, ("url",)))
+    sys.exit(cli.main())

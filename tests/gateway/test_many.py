@@ -74,13 +74,14 @@ class Fleet:
     """Gateways with one queue and one key file, each with a folder of its own, as on machines of
     their own."""
 
-    def __init__(self, folder: Path, store: str) -> None:
+    def __init__(self, folder: Path, store: str, desk: str) -> None:
         self._folder = folder
         self._born = 0
         self.running: list[Running] = []
         self._settings = folder / "destinations.toml"
         self._settings.write_text(
             '[destinations.desk]\ntype = "desk"\nrequests = 2\n'
+            f'settings = {{url = "{desk}"}}\n'
             f'credential = {{type = "headers", headers = {{Authorization = "{SECRET}"}}}}\n'
         )
         self._settings.chmod(0o600)
@@ -109,17 +110,16 @@ class Fleet:
 
 
 @pytest.fixture
-def desk_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[DeskServer]:
+def desk_server() -> Iterator[DeskServer]:
     server = DeskServer()
-    monkeypatch.setenv("DESK_URL", server.url)
     yield server
     server.close()
 
 
 @pytest.fixture
 def fleet(tmp_path: Path, redis_server: RedisServer, desk_server: DeskServer) -> Iterator[Fleet]:
-    assert desk_server.url
-    fleet = Fleet(tmp_path, redis_server.url(f"many-{uuid.uuid4().hex[:8]}"))
+    store = redis_server.url(f"many-{uuid.uuid4().hex[:8]}")
+    fleet = Fleet(tmp_path, store, desk_server.url)
     yield fleet
     for each in fleet.running:
         each.kill()
