@@ -120,7 +120,7 @@ class Relay:
         )
         self._passage = Passage(ports, store, self.queue)
         self.queue.tell_ends()
-        await follow_tokens(self.queue, store, self._ports.cipher, self._credentials)
+        follow_tokens(self.queue, store, tabs, self._ports.cipher, self._credentials)
         await self.queue.start()
         await self.queue.configure(share_by_owner=True)  # no device holds up another one
         self._unsubscribe = self.queue.subscribe(lambda _message: self._changed())
