@@ -13,7 +13,7 @@ from fieldpost.engine.canonical import canonical
 from fieldpost.engine.errors import InvalidItem
 from fieldpost.engine.kinds import STANDARD, Kinds
 from fieldpost.engine.model import Item
-from fieldpost.hosts.cpython.credentials import HIDDEN, CredentialTransport
+from fieldpost.hosts.cpython.credentials import HIDDEN, CredentialTransport, OAuth
 from fieldpost.hosts.cpython.transport_http import HttpTransport
 from fieldpost.ports import NoAnswer, Transport
 
@@ -22,6 +22,14 @@ from .systems import System
 #: Ids of an item that is never sent.
 _SAMPLE = "00000000-0000-7000-8000-000000000000"
 _AT = 1_700_000_000_000
+
+#: A refresh token that is used here may be worth nothing to the gateway afterwards, and asking with
+#: one that the gateway has used may sign it out.
+_ROTATES = Contact(
+    "unproven",
+    "It is signed in with a refresh token, which only the gateway itself may use: start it and look"
+    " at its log.",
+)
 
 
 async def test_connection(adapter: Adapter, transport: Transport) -> Contact:
@@ -43,7 +51,12 @@ async def test_all(systems: Sequence[System]) -> dict[str, Contact]:
     http = HttpTransport(None)
     transport = CredentialTransport(http, credentials)
     try:
-        return {each.name: await test_connection(each.adapter, transport) for each in systems}
+        return {
+            each.name: _ROTATES
+            if isinstance(each.credential, OAuth) and each.credential.refresh_token is not None
+            else await test_connection(each.adapter, transport)
+            for each in systems
+        }
     finally:
         await http.close()
 

@@ -89,7 +89,6 @@ class Relay:
         self._arrived = asyncio.Event()
         self._ended = asyncio.Event()
         self._more = False  # waits for room in the queue
-        self._stopping = False
         self._passage: Passage | None = None
         self.transport: Transport | None = None
         self.queue: Queue | None = None
@@ -121,7 +120,7 @@ class Relay:
         )
         self._passage = Passage(ports, store, self.queue)
         self.queue.tell_ends()
-        await follow_tokens(self.queue, store, self._ports.cipher, self._credentials)
+        follow_tokens(self.queue, store, tabs, self._ports.cipher, self._credentials)
         await self.queue.start()
         await self.queue.configure(share_by_owner=True)  # no device holds up another one
         self._unsubscribe = self.queue.subscribe(lambda _message: self._changed())
@@ -142,10 +141,6 @@ class Relay:
 
     async def stop(self) -> None:
         """Finish what runs. Idempotent."""
-        # Said as well as cancelled: a cancellation may get lost in an answer that comes with it.
-        self._stopping = True
-        self._arrived.set()
-        self._ended.set()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -181,24 +176,20 @@ class Relay:
         assert tabs is not None
 
         async def work(held: Leadership) -> None:
-            while not self._stopping and not held.lost and await move(held):
+            while not held.lost and await move(held):
                 held.beat()
 
-        while not self._stopping:
+        while True:
             with contextlib.suppress(TimeoutError):
                 # Not wait_for: before Python 3.12 it may forget a cancellation.
                 async with asyncio.timeout(_LOOK_SECONDS):
                     await event.wait()
             event.clear()
             try:
-                while not self._stopping and await some():
-                    if await tabs.lead(
-                        work,
-                        lane=f"relay-{name}",
-                        wait_ms=_LEASE_WAIT_MS,
-                        steal_after_ms=_LEASE_MS,
-                    ):
-                        break
+                while await some() and not await tabs.lead(
+                    work, lane=f"relay-{name}", wait_ms=_LEASE_WAIT_MS, steal_after_ms=_LEASE_MS
+                ):
+                    pass
             except (QueueError, sqlite3.Error, OSError) as error:
                 _log.error("Relaying waits: %s", type(error).__name__)
                 await asyncio.sleep(_AGAIN_SECONDS)  # the storage's trouble, not a race

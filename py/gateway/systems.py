@@ -50,7 +50,7 @@ _CREDENTIALS: dict[str, tuple[str, ...]] = {
     "bearer": ("token",),
     "headers": ("headers",),
     "webhook": ("secret", "former_secret?"),
-    "oauth": ("token_url", "client_id", "client_secret?", "refresh_token?", "scope?"),
+    "oauth": ("token_url", "client_id", "client_secret?", "refresh_token?", "scope?", "grace?"),
 }
 
 
@@ -172,7 +172,7 @@ class _Secrets:
 
 
 #: Members of a credential that are no secrets.
-_PLAIN = frozenset({"type", "username", "token_url", "client_id", "scope"})
+_PLAIN = frozenset({"type", "username", "token_url", "client_id", "scope", "grace"})
 
 
 def _credential(given: Any, secrets: _Secrets) -> Credential:
@@ -190,6 +190,8 @@ def _credential(given: Any, secrets: _Secrets) -> Credential:
         return Headers(
             {name: secrets.open(f"headers.{name}", text) for name, text in given["headers"].items()}
         )
+    if type(given.get("grace", False)) is not bool:
+        raise _Wrong("credential.grace must be true or false")
     opened = {
         name: str(text) if name in _PLAIN else secrets.open(name, text)
         for name, text in given.items()
@@ -212,7 +214,9 @@ def _credential(given: Any, secrets: _Secrets) -> Credential:
 def _oauth(opened: dict[str, str]) -> OAuth:
     posted = frozenset({"client_id", "client_secret", "scope"})
     form = {name: text for name, text in opened.items() if name in posted}
-    return OAuth(opened["token_url"], form, token_transport(), opened.get("refresh_token"))
+    credential = OAuth(opened["token_url"], form, token_transport(), opened.get("refresh_token"))
+    credential.grace = opened.get("grace") == "True"
+    return credential
 
 
 def token_transport() -> Transport:

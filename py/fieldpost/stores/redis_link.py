@@ -6,12 +6,13 @@ so (`DatabaseError`); only a script that the server says it does not know is sen
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -34,6 +35,7 @@ from .rows import HEADS_MAX
 #: Version of what the keys hold; docs/redis.md.
 SCHEMA = 1
 
+T = TypeVar("T")
 Durability = Literal["always", "everysec", "unknown"]
 
 #: An answer that takes longer is taken for lost. The largest commits take a second.
@@ -177,6 +179,22 @@ def pool_of(pool: Any, place: Place, retry: Any, connected: Callable[..., Any]) 
         raise ConfigError(fields={"store": "is not the URL of a Redis server"}) from error
 
 
+async def cancellable(work: Awaitable[T]) -> T:
+    """What ``work`` of redis-py comes to, unless this task is cancelled meanwhile.
+
+    redis-py writes each command in `asyncio.wait_for`, and that of Python 3.11 forgets a
+    cancellation which comes just as the bytes have gone: the task then goes on as if nobody had
+    asked it to end. But the task itself has counted the request.
+    """
+    task = asyncio.current_task()
+    before = 0 if task is None else task.cancelling()
+    try:
+        return await work
+    finally:
+        if task is not None and task.cancelling() > before:
+            raise asyncio.CancelledError
+
+
 class RedisLink:
     """Connections to the server of a place. Each is checked for durability when it is made, so a
     server that comes back set otherwise is not written to."""
@@ -207,7 +225,7 @@ class RedisLink:
         if self._closed:
             raise DatabaseError("The store is closed.")
         try:
-            return await self.client.execute_command(*words)
+            return await cancellable(self.client.execute_command(*words))
         except NoScriptError:
             raise
         except (RedisError, OSError) as error:

@@ -11,14 +11,15 @@ import asyncio
 import base64
 import hmac
 import json
+import secrets as random_bytes
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 from urllib.parse import urlencode
 
 from fieldpost.engine.errors import ConfigError
-from fieldpost.ports import Request, Response, Transport, Upload
+from fieldpost.ports import Leadership, NoAnswer, Request, Response, Transport, Upload
 
 #: What stands in a text in place of a secret.
 HIDDEN = "•••"
@@ -26,6 +27,11 @@ HIDDEN = "•••"
 _SECRET_CHARS_MIN = 6
 #: A token is renewed this long before it ends.
 _EARLY_MS = 60_000
+#: A token endpoint must answer within this time, and others may take so long to renew what is
+#: theirs, too, before a request goes without a token for now.
+_ASK_MS, _OTHERS_S, _LOOK_S = 20_000, 20.0, 0.1
+#: Another process has sent the refresh token and not written what came back: it gets this long.
+UNSURE_S = 30.0
 
 
 class Credential(Protocol):
@@ -69,6 +75,30 @@ def basic(user: str, password: str) -> Headers:
     return Headers({"Authorization": f"Basic {pair}"})
 
 
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """The latest that a token endpoint gave. ``ends``: of the access token, ms since the epoch;
+    ``asked``: a mark of whoever has sent this refresh token and has not yet told what came back."""
+
+    refresh: str
+    access: str = ""
+    ends: int = 0
+    asked: str = ""
+
+
+class Shared(Protocol):
+    """What all processes with one refresh token know of it. Each raises `ports.NoAnswer`, with
+    ``sent`` False, when its storage fails."""
+
+    async def read(self) -> Tokens: ...
+
+    async def write(self, tokens: Tokens) -> None:
+        """Durable on return."""
+
+    async def alone(self, work: Callable[[Leadership], Awaitable[None]]) -> bool:
+        """Do it while no other process does; False when one did, for as long as was waited."""
+
+
 @dataclass(slots=True)
 class OAuth:
     """An access token from a token endpoint (RFC 6749 sections 4.4 and 6), fetched when it is
@@ -76,58 +106,130 @@ class OAuth:
 
     ``form``: what is posted to ``token_url`` besides the grant: client id and secret, scope;
     ``refresh_token``: None for client credentials. A server that gives another refresh token with
-    each answer is followed; ``kept`` is told, so that the next process knows it too.
+    each answer is followed. ``shared``: where several processes have the same one, or the next
+    process shall: one of them renews, the others take what it was given, for a server that sees a
+    refresh token twice may sign everybody out (RFC 9700 section 4.14). ``grace``: this server
+    takes it twice for a short while, so after a crash nobody has to wait before asking again.
     """
 
     token_url: str
     form: dict[str, str]
     transport: Transport
     refresh_token: str | None = None
-    kept: Any = None  # Callable[[str], Awaitable[None]]
+    shared: Shared | None = None
+    grace: bool = False
     _token: str = ""
     _ends: float = 0.0
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _mine: str = ""  # our latest mark
+    #: Another's mark, and since when it is seen here.
+    _seen: tuple[str, float] = ("", 0.0)
+    #: What came of a refresh token and could not be written yet.
+    _unkept: dict[str, Tokens] = field(default_factory=dict)
 
     async def headers(self, request: Request) -> Mapping[str, str]:  # noqa: ARG002
-        if not self._token or time.monotonic() * 1000 > self._ends - _EARLY_MS:
+        if self._over:
             async with self._lock:
-                if not self._token or time.monotonic() * 1000 > self._ends - _EARLY_MS:
-                    await self._fetch()
+                if self._over:
+                    await self._renew()
         return {"Authorization": f"Bearer {self._token}"} if self._token else {}
 
     async def renew(self, refused: Mapping[str, str]) -> bool:
         async with self._lock:
             if refused.get("Authorization") != f"Bearer {self._token}":
                 return bool(self._token)  # another request has done it meanwhile
-            return await self._fetch()
+            return await self._renew()
 
     def secrets(self) -> Sequence[str]:
         return [self._token, self.refresh_token or "", self.form.get("client_secret", "")]
 
-    async def _fetch(self) -> bool:
+    @property
+    def _over(self) -> bool:
+        return not self._token or time.monotonic() * 1000 > self._ends - _EARLY_MS
+
+    async def _renew(self) -> bool:
+        """Another access token than the present one, if there is any."""
+        if self.shared is None or self.refresh_token is None:
+            return self._use(await self._ask(self.refresh_token))
+        shared, present = self.shared, self._token
+        done: list[bool] = []
+
+        async def work(held: Leadership) -> None:
+            newest = await shared.read()
+            if self._fresh(newest, present):
+                done.append(self._use(newest))
+            elif not held.lost and self._may_ask(newest.asked):
+                if (given := await self._rotate(shared, newest, held)) is not None:
+                    done.append(given)
+
+        until = time.monotonic() + _OTHERS_S
+        while not self._fresh(newest := await shared.read(), present):
+            if await shared.alone(work) and done:
+                return done[0]
+            if time.monotonic() > until:
+                raise NoAnswer("timeout", sent=False)
+            await asyncio.sleep(_LOOK_S)  # what is written elsewhere is told to nobody here
+        return self._use(newest)
+
+    async def _rotate(self, shared: Shared, newest: Tokens, held: Leadership) -> bool | None:
+        """Alone of all processes, unless this one is suspended for long: that it asks is durable
+        before it does, and what it is given before anybody uses that. None: it did not ask."""
+        given = self._unkept.get(newest.refresh)
+        if given is None:
+            self._mine = random_bytes.token_hex(8)
+            await shared.write(replace(newest, asked=self._mine))
+            if held.lost:
+                return None
+            try:
+                given = await self._ask(newest.refresh)
+            except NoAnswer as failure:
+                if not failure.sent:
+                    await shared.write(newest)
+                raise
+        if held.lost and (other := await shared.read()).refresh != newest.refresh:
+            return self._use(other)
+        if given is not None:
+            self._unkept[newest.refresh] = given
+        await shared.write(given or newest)
+        self._unkept.clear()
+        return self._use(given)
+
+    def _fresh(self, found: Tokens, present: str) -> bool:
+        lasts = found.ends - time.time_ns() // 1_000_000
+        return bool(found.access) and found.access != present and lasts > _EARLY_MS
+
+    def _may_ask(self, mark: str) -> bool:
+        """Whether nobody else has asked, or has had the time. (By our clock: theirs may differ.)"""
+        now = time.monotonic()
+        if self._seen[0] != mark:
+            self._seen = (mark, now)
+        return self.grace or mark in ("", self._mine) or now - self._seen[1] >= UNSURE_S
+
+    def _use(self, tokens: Tokens | None) -> bool:
+        self._token = "" if tokens is None else tokens.access
+        if tokens is not None:
+            self._ends = time.monotonic() * 1000 + tokens.ends - time.time_ns() / 1_000_000
+            self.refresh_token = tokens.refresh or None
+        return bool(self._token)
+
+    async def _ask(self, refresh: str | None) -> Tokens | None:
+        """None: it gives none."""
         grant = {"grant_type": "client_credentials"}
-        if self.refresh_token is not None:
-            grant = {"grant_type": "refresh_token", "refresh_token": self.refresh_token}
+        if refresh is not None:
+            grant = {"grant_type": "refresh_token", "refresh_token": refresh}
         headers = {
             "Content-Type": "application/x-www-form-urlencoded",
             "Accept": "application/json",
         }
         body = urlencode({**grant, **self.form}).encode()
-        response = await self.transport.send(Request("POST", self.token_url, headers, body))
+        request = Request("POST", self.token_url, headers, body, timeout_ms=_ASK_MS)
+        response = await self.transport.send(request)
         said = _json(response)
-        token = said.get("access_token")
+        token, another = said.get("access_token"), said.get("refresh_token")
         if response.status != 200 or not isinstance(token, str):
-            self._token = ""
-            return False
-        self._token = token
-        lasts = said.get("expires_in", 3600)
-        self._ends = time.monotonic() * 1000 + float(lasts) * 1000
-        another = said.get("refresh_token")
-        if isinstance(another, str) and another != self.refresh_token:
-            self.refresh_token = another
-            if self.kept is not None:
-                await self.kept(another)
-        return True
+            return None
+        ends = time.time_ns() // 1_000_000 + int(float(said.get("expires_in", 3600)) * 1000)
+        return Tokens(another if isinstance(another, str) else refresh or "", token, ends)
 
 
 _WEBHOOK_SECRET = "whsec_"  # noqa: S105 - how they all begin

@@ -22,7 +22,7 @@ from redis.exceptions import RedisError
 
 from fieldpost.engine.errors import QueueError
 from fieldpost.ports import Leadership
-from fieldpost.stores.redis_link import Place, RedisLink, Script
+from fieldpost.stores.redis_link import Place, RedisLink, Script, cancellable
 
 _ANNOUNCE_EVERY_S = 0.1
 #: A gap between two looks at a beat counts at most this much: after a machine slept both sides wake
@@ -248,13 +248,13 @@ class RedisTabs:
         while True:
             line = self._link.client.pubsub(ignore_subscribe_messages=True)
             try:
-                await line.subscribe(self._channel)
+                await cancellable(line.subscribe(self._channel))
                 if missed:  # whatever was said meanwhile: it is time to look
                     self._tell({"type": "changed", "revision": 0})
                 while True:
                     said = await line.get_message(timeout=_IDLE_S)
                     if said is None:
-                        await line.ping()  # finds out whether anybody is there
+                        await cancellable(line.ping())  # finds out whether anybody is there
                     elif said["type"] == "message":
                         self._heard(said["data"])
             except (RedisError, OSError):
@@ -287,8 +287,7 @@ class RedisTabs:
             self._send()
         if self._hearing is not None:
             self._hearing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._hearing
+            await asyncio.wait({self._hearing})  # a cancellation of ours is not taken for its own
         if self._tasks:
             await asyncio.wait(self._tasks)
         await self._link.close()
