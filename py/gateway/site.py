@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from fieldpost.destinations.direct import dump
 
-from .direct import OVERLAID, Overlay, connect_src
+from .direct import ASSETS, OVERLAID, Overlay, connect_src
 from .problems import Problem
 from .settings import Settings
 
@@ -142,6 +142,8 @@ class Site:
         root = self._root
         name = None if root is None else path.relative_to(root).as_posix()
         if self._overlay is None or root is None or name not in OVERLAID:
+            return None
+        if not (root / ASSETS).is_file():  # another app than this one
             return None
         return self._overlay.files(lambda other: (root / other).read_bytes())[name]
 
