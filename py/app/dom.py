@@ -240,6 +240,25 @@ def go(where):
     window.location.hash = where
 
 
+def home():
+    """The app's own address, without what follows it."""
+    return js.URL.new("./", js.location.href.split("?")[0].split("#")[0]).href
+
+
+def leave_for(url):
+    js.location.assign(url)
+
+
+def take_answer(names=("code", "state", "error", "error_description")):
+    """What a sign-in elsewhere wrote into the address that the person came back to, which is then
+    the app's own again; None where there is nothing."""
+    asked = js.URLSearchParams.new(js.location.search)
+    if not (asked.has("code") or asked.has("error")):
+        return None
+    js.history.replaceState(None, "", home() + "#settings")
+    return {name: asked.get(name) for name in names if asked.has(name)}
+
+
 def online():
     return window.navigator.onLine is not False
 

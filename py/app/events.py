@@ -256,6 +256,7 @@ OF = {
     "export": _exported,
     "chosen": lambda app, name, _element: app.outbox.chosen(name),
     "many": lambda app, name, _element: app.attention.many(name),
+    "account": lambda app, name, element: app.accounts.act(name, element.getAttribute("data-lane")),
     "server": lambda app, name, element: app.settings.ask_server(
         name, element.getAttribute("data-lane")
     ),

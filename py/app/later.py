@@ -36,6 +36,12 @@ def about(app):
     return About(app)
 
 
+def accounts(app):
+    from app.accounts import Accounts
+
+    return Accounts(app)
+
+
 def updates(app):
     from app.updates import Updates
 

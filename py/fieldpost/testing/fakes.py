@@ -108,6 +108,7 @@ class LocalTabs:
         holder = self.leaders.get(lane)
         if holder is not None:
             if not self.steal:
+                await asyncio.sleep(0)  # who asks again and again lets the holder go on
                 return False
             holder.lost, self.steal = True, False
         mine = self.leaders[lane] = _Leader(stolen=holder is not None)
