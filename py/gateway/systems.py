@@ -63,6 +63,7 @@ class System:
     adapter: Adapter
     credential: Credential | None
     requests: int
+    type: str = ""
 
     @property
     def lane(self) -> Lane:
@@ -141,7 +142,8 @@ def _system(name: str, table: Any, types: Mapping[str, Type], secrets: _Secrets)
         adapter = cls(name, credential=name if credential else "", **settings)
     except (TypeError, ValueError) as error:
         raise _Wrong(f"settings: {error}") from error
-    return System(name, str(table.get("title") or name), adapter, credential, requests)
+    title, of = str(table.get("title") or name), str(table["type"])
+    return System(name, title, adapter, credential, requests, of)
 
 
 @dataclass(frozen=True, slots=True)
