@@ -98,7 +98,7 @@ class Manage:
             raise Problem("BAD_REQUEST", "That is not JSON.") from error
         if not isinstance(asked, dict) or not isinstance(asked.get("method"), str):
             raise Problem("BAD_REQUEST", "Name a method, and its args.")
-        args = asked.get("args") or {}
+        args = asked.get("args", {})
         if not isinstance(args, dict):
             raise Problem("BAD_REQUEST", "args has to be an object.")
         return asked["method"], args

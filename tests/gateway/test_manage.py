@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,12 +13,14 @@ from typing import Any
 import httpx
 import pytest
 from tests.gateway.desk import DECLARED, SECRET, Desk, DeskAdapter
+from tests.gateway.test_guard import bearer
 from tests.gateway.test_relay import TICKET, attached, ended, until
-from tests.gateway.wires import HOST, bearer, client_of, code_of
+from tests.gateway.wires import HOST, client_of, code_of
 
 from fieldpost.engine.transitions import State
 from fieldpost.hosts.cpython.credentials import Headers
 from fieldpost.hosts.cpython.open import open_queue
+from fieldpost.ports import Request
 from fieldpost.runtime.queue import Queue
 from fieldpost.testing.vendors.base import VendorTransport, lose_answer
 from gateway.app import create_app
@@ -133,7 +134,7 @@ async def test_it_is_there_ends_as_sent_on_the_device(world: World) -> None:
     assert "edit" not in row["can"]
     told = await world.call("arrived", id=row["id"], reason="I looked")
     assert told["state"] == "completed"
-    assert "I looked (at the gateway)" in [entry["text"] for entry in told["history"]]
+    assert told["history"][-1]["text"] == "I looked (at the gateway)"
     assert await world.state(id_) == ("completed", None)
     assert len(world.desk.records) == 1
 
@@ -264,10 +265,8 @@ ARGS: dict[str, dict[str, Any]] = {
     "test_connection": {"name": "desk"},
     "dry_run": {"name": "desk", "kind": "ticket", "payload": TICKET},
     "revoke": {"id": "x"},
-    **dict.fromkeys(
-        ("cancel", "retry", "discard", "restore", "arrived", "send_again"), {"id": "x"}
-    ),
-    **dict.fromkeys(("cancel_many", "retry_many", "discard_many", "restore_many"), {"ids": []}),
+    **{name: {"id": "x"} for name in ACTS if "id" in ACTS[name].needs},
+    **{name: {"ids": []} for name in ACTS if name.endswith("_many")},
 }
 
 
@@ -296,11 +295,6 @@ async def test_a_reader_looks_an_operator_acts_a_device_does_neither(world: Worl
         page = await world.client.get(path, headers={"Authorization": f"Basic {basic}"})
         assert page.status_code == 200
     wire = await world.client.get("/api/v1/receipts", headers=bearer(tokens["operator"]))
-    assert (wire.status_code, code_of(wire)) == (400, "BAD_REQUEST")
-    headers = bearer(tokens["operator"]) | {
-        "Fieldpost-Device": "1" * 8 + "-1111-4111-8111-" + "1" * 12
-    }
-    wire = await world.client.get("/api/v1/receipts", headers=headers)
     assert (wire.status_code, code_of(wire)) == (403, "FORBIDDEN")
 
 
@@ -321,8 +315,10 @@ async def test_a_readers_rows_offer_no_acts(world: World) -> None:
 
 @pytest.mark.parametrize(
     "method",
-    ["enqueue", "sign_in", "rescue_out", "rescue_in", "link", "device", "edit", "redirect", "nudge"]
-    + ["_queue", "__init__", ""],
+    [
+        *("enqueue", "sign_in", "rescue_out", "rescue_in", "link", "device", "nudge"),
+        *("edit", "redirect", "_queue", "__init__", ""),
+    ],
 )
 async def test_nothing_else_can_be_called(world: World, method: str) -> None:
     answer = await world.ask(method)
@@ -430,7 +426,6 @@ async def test_the_page_is_the_apps_and_asks_who_it_is(
         assert (await client.get("/manage/", headers=bearer(token))).status_code == 200
         assert (await client.get("/manage/static/app.css")).status_code == 200
         assert (await client.get("/manage/../data/keys.json")).status_code == 404
-        assert (await client.get("/manage/queue")).status_code == 405
 
 
 # --- destinations -------------------------------------------------------------------------------
@@ -443,29 +438,20 @@ async def test_the_connection_is_tested_with_our_credential(world: World) -> Non
     }
 
 
-Probe = Callable[[Desk], Awaitable[None]]
-
-
 @pytest.mark.parametrize("state", ["online", "signed_out", "unreachable"])
 async def test_what_testing_says(
     tmp_path: Path, desk: Desk, state: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        DeskAdapter, "probe", lambda self: self.signed(_get(f"{self.url}/fields")), raising=True
+        DeskAdapter, "probe", lambda self: self.signed(Request("POST", f"{self.url}/fields"))
     )
     async with world_of(tmp_path, desk, None) as world:
         if state == "signed_out":
             monkeypatch.setattr(desk, "authorised", lambda ask: False)
         if state == "unreachable":
-            desk.faults = [lose_answer] * 3
+            desk.faults = [lose_answer] * 2  # its own look at the start may meet the first
         told = await world.call("test_connection", name="desk")
         assert told["state"] == state
-
-
-def _get(url: str) -> Any:
-    from fieldpost.ports import Request  # noqa: PLC0415
-
-    return Request("GET", url)
 
 
 async def test_a_dry_run_shows_the_request_and_no_secret(world: World) -> None:
@@ -478,7 +464,10 @@ async def test_a_dry_run_shows_the_request_and_no_secret(world: World) -> None:
     assert token not in json.dumps(shown)
     assert "•••" in shown["body"]["description"]
     refused = await world.ask("dry_run", name="desk", kind="feedback", payload={"rating": 3})
-    assert "kind" in refused["error"]["fields"]
+    assert refused["error"]["fields"] == {"comment": "is required"}
+    whole = {"rating": 3, "comment": "Fine"}
+    refused = await world.ask("dry_run", name="desk", kind="feedback", payload=whole)
+    assert refused["error"]["fields"] == {"kind": "is not taken; it takes ticket"}
     assert world.desk.records == []
 
 
@@ -578,4 +567,3 @@ async def test_counting_what_waits_reads_only_what_waits(tmp_path: Path) -> None
         assert await gateway.database.read(lambda tx: tx.open_of()) == {}
     finally:
         gateway.close()
-    await asyncio.sleep(0)
