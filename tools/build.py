@@ -37,7 +37,7 @@ from tools.paths import (
 )
 from tools.vendor import copy_vendored
 
-FIXED = ("index.html", "pyscript.toml", "manifest.webmanifest")
+FIXED = ("index.html", "manage.html", "pyscript.toml", "manifest.webmanifest")
 PYODIDE = "static/vendor/pyodide"
 # Folders under static/ that are sources, or made by the build.
 STATIC_NOT_SERVED = frozenset({"interpreter", "vendor", "wheels"})

@@ -36,6 +36,18 @@ def about(app):
     return About(app)
 
 
+def destinations(app):
+    from app.behind import Destinations
+
+    return Destinations(app)
+
+
+def devices(app):
+    from app.behind import Devices
+
+    return Devices(app)
+
+
 def updates(app):
     from app.updates import Updates
 

@@ -60,10 +60,10 @@ class References(HTMLParser):
             self.inline += data.strip()
 
 
-@pytest.fixture
-def page(dist: Path) -> References:
+@pytest.fixture(params=["index.html", "manage.html"])
+def page(dist: Path, request: pytest.FixtureRequest) -> References:
     parser = References()
-    parser.feed((dist / "index.html").read_text())
+    parser.feed((dist / request.param).read_text())
     return parser
 
 
