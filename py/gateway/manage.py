@@ -70,7 +70,14 @@ class Manage:
         return await self._site.file(request, request.path_params["path"])
 
     async def call(self, request: Request) -> Response:
-        device = await self.admit(request)
+        try:
+            device = await self.admit(request)
+        except Problem as refused:
+            if refused.code == "UNAUTHORISED":
+                # The page is asked for the token when it is opened. A question for each call would
+                # come up over and over, and go with the call's time limit.
+                refused.headers = {"WWW-Authenticate": "Bearer"}
+            raise
         who = Person("", "", may_act=True)
         if device is not None:
             who = Person(device.name, device.id, may_act=device.role == "operator")

@@ -284,7 +284,7 @@ async def test_a_reader_looks_an_operator_acts_a_device_does_neither(world: Worl
             )
             said[role] = response.status_code
             if response.status_code == 401:
-                assert response.headers["www-authenticate"].startswith("Basic ")
+                assert response.headers["www-authenticate"] == "Bearer"
         assert (said["operator"], said["reader"]) == (200, 200 if method in looks else 403), method
         assert (said["device"], said["nobody"], said["stranger"]) == (401, 401, 401)
     assert not (await world.call("gateway", tokens["reader"]))["may_act"]
