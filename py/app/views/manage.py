@@ -123,7 +123,7 @@ def line(state):
 def where(state):
     """What one is looking at, and as whom."""
     told = state["gateway"]
-    said = "The queue of this gateway, for all its devices."
+    said = "The queue of this gateway."
     if told and told["name"]:
         rest = "." if told["may_act"] else ", who may look, not act."
         said += " You are {}{}".format(told["name"], rest)
@@ -227,7 +227,7 @@ def _rule(rule):
     if rule["from"]:
         of = "from " + rule["from"]
     elif rule["text"]:
-        of = "from a text"
+        of = "composed of several fields"
     else:
         of = "always the same"
     if rule["choices"]:
@@ -275,7 +275,7 @@ def _device(one, now):
     if one["workspace"] != "default":
         rows.append(("Workspace", one["workspace"]))
     rows.append(("Paired", when(one["paired_at"], words.ago(one["paired_at"], now))))
-    props = {"class": "small quiet", "data-id": one["id"], "aria-label": "Revoke " + one["name"]}
+    props = {"class": "small", "data-id": one["id"], "aria-label": "Revoke " + one["name"]}
     act = button("Revoke", "device-revoke", props, "x")
     if one["mine"]:
         act = h("p", {"class": "meta"}, "You are signed in with this token.")
