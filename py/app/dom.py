@@ -67,6 +67,12 @@ class Host:
 
 _host = Host()
 _slots = {}
+_through = []
+
+
+def through(change):
+    """Have every tree pass through this before it is shown; None: not shown."""
+    _through.append(change)
 
 
 def show(slot, trees):
@@ -76,7 +82,10 @@ def show(slot, trees):
         ref = document.getElementById(slot)
         ref.replaceChildren()  # what stood there before the app came up
         known = _slots[slot] = [ref, []]
-    known[1] = patch.update(_host, known[0], known[1], element.flat(trees))
+    trees = element.flat(trees)
+    for change in _through:
+        trees = element.flat([change(tree) for tree in trees])
+    known[1] = patch.update(_host, known[0], known[1], trees)
 
 
 def by_id(name):

@@ -42,6 +42,18 @@ def accounts(app):
     return Accounts(app)
 
 
+def destinations(app):
+    from app.behind import Destinations
+
+    return Destinations(app)
+
+
+def devices(app):
+    from app.behind import Devices
+
+    return Devices(app)
+
+
 def updates(app):
     from app.updates import Updates
 

@@ -342,6 +342,10 @@ class App(Keeping):
             await self.forms[kind].keep()
         self.updates.accept()
 
+    def submitted(self, form):
+        """A form of About."""
+        self.task(self.about.submit(form))
+
     async def ask_to_persist(self):
         """Once something is kept here that would be missed (a prompt in some browsers)."""
         if not self._asked_to_persist:

@@ -80,7 +80,13 @@ def _parser() -> argparse.ArgumentParser:
     _add_data(pair)
     pair.add_argument("--name", required=True, help="what people call it")
     pair.add_argument("--workspace", default=DEFAULT_WORKSPACE)
-    pair.add_argument("--reader", action="store_true", help="may look at /inbox and /metrics only")
+    people = pair.add_mutually_exclusive_group()
+    people.add_argument(
+        "--reader", action="store_true", help="may only look, at /inbox, /manage and /metrics"
+    )
+    people.add_argument(
+        "--operator", action="store_true", help="may look there, and act on the queue at /manage"
+    )
     test = commands.add_parser("test", help="ask each destination whether it lets us in")
     test.set_defaults(run=_test)
     _add_destinations(test, required=True)
@@ -174,7 +180,7 @@ def _dry_run(arguments: argparse.Namespace) -> int:
 
 
 def _pair(arguments: argparse.Namespace) -> int:
-    role = "reader" if arguments.reader else "device"
+    role = "reader" if arguments.reader else "operator" if arguments.operator else "device"
     token = open_devices(_place(arguments)).pair(arguments.name, arguments.workspace, role)
     _say(f"Token of {arguments.name}, shown only now:\n{token}")
     return 0

@@ -132,6 +132,14 @@ def before(tx: Tx, entry: int) -> list[str]:
     return [item for _, item in reversed(items[:at])]
 
 
+def has_later(tx: Tx, item: str) -> bool:
+    """Whether the operation of this row of the queue has come again since, under a later key."""
+    mine = tx.onward_of(item)
+    if mine is None:
+        return False
+    return any(n > mine.entry for n, _ in tx.items_of(mine.workspace, mine.operation_id))
+
+
 def entry_of(tx: Tx, item: str) -> tuple[int, str, str] | None:
     """(ledger entry, workspace, send_id) of a row of the queue."""
     found = tx.onward_of(item)

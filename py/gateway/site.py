@@ -80,12 +80,15 @@ class Site:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope)
+        response = await self.file(request, request.path_params["path"])
+        await response(scope, receive, send)
+
+    async def file(self, request: Request, name: str) -> Response:
+        """The file of this path. Raises `Problem` NOT_FOUND, METHOD_NOT_ALLOWED."""
         if request.method not in ("GET", "HEAD"):
             raise Problem("METHOD_NOT_ALLOWED", "Only GET.", headers={"Allow": "GET, HEAD"})
-        path, stamp = await asyncio.to_thread(self._find, request.path_params["path"])
-        file = await self._file(path, stamp)
-        response = await self._response(request, path, file)
-        await response(scope, receive, send)
+        path, stamp = await asyncio.to_thread(self._find, name)
+        return await self._response(request, path, await self._file(path, stamp))
 
     def _find(self, name: str) -> tuple[Path, tuple[int, int]]:
         """The file of a path and its (mtime in ns, size). Raises `Problem` NOT_FOUND."""

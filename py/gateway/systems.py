@@ -61,6 +61,7 @@ class System:
     adapter: Adapter
     credential: Credential | None
     requests: int
+    type: str = ""
 
     @property
     def lane(self) -> Lane:
@@ -112,7 +113,8 @@ def _system(name: str, table: Any, types: Mapping[str, Type], secrets: _Secrets)
     if missing := type_.missing(table.get("settings", {})):
         raise _Wrong(f"{missing} is missing")
     adapter = adapter_of(type_.adapter, name, table, credential=credential is not None)
-    return System(name, str(table.get("title") or name), adapter, credential, requests)
+    title, of = str(table.get("title") or name), str(table["type"])
+    return System(name, title, adapter, credential, requests, of)
 
 
 @dataclass(frozen=True, slots=True)

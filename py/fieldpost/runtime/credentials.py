@@ -17,7 +17,7 @@ from fieldpost.ports import NoAnswer, Request, Response, Transport, Upload
 #: What stands in a text in place of a secret.
 HIDDEN = "•••"
 #: Shorter ones would be found in any text.
-_SECRET_CHARS_MIN = 6
+SECRET_CHARS_MIN = 6
 
 
 class NotSignedIn(Exception):
@@ -109,7 +109,7 @@ def _without(response: Response, secrets: Sequence[str]) -> Response:
     body = response.body
     for secret in secrets:
         for text in {secret, secret.partition(" ")[2]}:
-            if len(text) >= _SECRET_CHARS_MIN:
+            if len(text) >= SECRET_CHARS_MIN:
                 body = body.replace(text.encode(), HIDDEN.encode())
     return response if body is response.body else replace(response, body=body)
 
