@@ -4,7 +4,7 @@ the gateway, the devices before it. Pure."""
 from app import words
 from app.element import button, h, icon, when
 from app.views import ask, server
-from app.views.settings import SURE
+from app.views.server import SURE
 
 #: What the screens of a device say, and what is so at a gateway. Each stands word for word in
 #: views or in the engine's own words, which a check holds.
