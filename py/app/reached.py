@@ -12,11 +12,14 @@ def signs_in(state):
 def connection(state):
     """As `model.connection`, where there is no gateway: how these are."""
     lanes, accounts = state["status"].get("lanes") or {}, state["accounts"]
+    nobody = not any(accounts[name]["signed_in"] for name in accounts)
     for name in sorted(accounts):
-        one, word = accounts[name], (lanes.get(name) or {}).get("connection") or "online"
+        one, lane = accounts[name], lanes.get(name) or {}
+        word = lane.get("connection") or "online"
         if not one["signed_in"]:
-            return ("Not signed in to " + one["title"], "warn")
-        if word not in ("online", "signed_out"):
+            if nobody or lane.get("waiting"):
+                return ("Not signed in to " + one["title"], "warn")
+        elif word not in ("online", "signed_out"):
             known = model.CONNECTIONS.get(word)
             return (one["title"] + ": " + (known[0] if known else word), "warn")
     return model.CONNECTIONS["online"]

@@ -91,7 +91,17 @@ def server(state):
     if len(lanes) < 2:
         return _server(state, status.get("lane") or {})
     # The page's interpreter keeps no order in what it reads from JSON.
-    return [_server(state, lanes[name]["lane"], name, lanes[name]) for name in sorted(lanes)]
+    # What somebody may have to sign in to comes first; a gateway that is not there comes not at all
+    # where there are others and nothing waits for it.
+    direct = [name for name in sorted(lanes) if lanes[name].get("title")]
+    rest = [name for name in sorted(lanes) if name not in direct]
+    if direct:
+        rest = [name for name in rest if lanes[name].get("waiting") or not _absent(lanes[name])]
+    return [_server(state, lanes[name]["lane"], name, lanes[name]) for name in direct + rest]
+
+
+def _absent(one):
+    return one.get("connection") == "no_gateway"
 
 
 def _server(state, guard, lane=None, one=None):
