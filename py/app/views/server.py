@@ -144,6 +144,8 @@ def _direct(state, lane, one, stands, more, facts, acts):
         who = accounts.account(known, one.get("waiting") or 0)
         if not known["signed_in"]:  # of a server that nobody is signed in at there is no more
             stands, more, facts, acts = None, None, [], []
+        elif one.get("connection") == "signed_out":  # it was, and is being asked again now
+            more = None
     sign = who[2:]
     return card(
         "server-" + lane,
