@@ -177,6 +177,7 @@ def test_offline_then_a_sign_in_then_each_is_delivered_once(
     assert in_clear(device.profile, secrets) == []
 
 
+@pytest.mark.full
 def test_tokens_that_ended_are_renewed_once_by_two_tabs(device: Device, place: Place) -> None:
     page = device.open()
     wait_ready_offline(page)
@@ -197,6 +198,7 @@ def test_tokens_that_ended_are_renewed_once_by_two_tabs(device: Device, place: P
     assert len(place.salesforce.inner.records) == 2
 
 
+@pytest.mark.full
 def test_a_sign_in_that_was_ended_there_costs_nothing_but_another_one(
     device: Device, place: Place
 ) -> None:
