@@ -17,8 +17,7 @@ from fieldpost.engine.transitions import State
 from fieldpost.ports import Store
 from fieldpost.runtime.driver import Host
 from fieldpost.runtime.queue import Queue
-from fieldpost.testing.adaptercontract.line import SteadyClock
-from fieldpost.testing.fakes import FakeGateway, FakeLink, LocalTabs, SeededEntropy
+from fieldpost.testing.fakes import FakeGateway, FakeLink, LocalTabs, SeededEntropy, SteadyClock
 from fieldpost.testing.storecontract.support import check
 
 _DEVICE = "00000000-0000-7000-8000-00000000000d"
