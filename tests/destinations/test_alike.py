@@ -34,8 +34,6 @@ DESKS: dict[str, Bench] = {
     "servicenow": servicenow.bench,
     "zendesk": zendesk.bench,
 }
-#: Those that know a file they were sent by no more than that.
-NAME_AND_SIZE = {"autotask"}
 ALL: dict[str, Bench] = {**DESKS, "postgrest": postgrest.bench, "webhook": webhook.bench}
 IN_SECONDS = {"retry_after": "120"}
 UNTIL_A_DATE = {
@@ -116,7 +114,7 @@ async def test_a_file_without_an_answer_is_there_once(world: World, fault: Any) 
 
 @pytest.mark.parametrize("fault", [lose_answer, cut_before])
 @pytest.mark.parametrize("size", [4, 1_200_000])  # the hash of the whole file is known, or not
-@pytest.mark.parametrize("world", sorted(DESKS.keys() - NAME_AND_SIZE), indirect=True)
+@of_desks
 async def test_two_files_of_one_name_and_size_are_told_apart(
     world: World, fault: Any, size: int
 ) -> None:
