@@ -130,7 +130,8 @@ class Api:
     async def healthz(self, request: Request) -> Response:  # noqa: ARG002
         await self._gateway.database.read(lambda tx: tx.states())
         body = {"status": "ok", "service": "fieldpost", "protocol": PROTOCOL}
-        return JSONResponse({**body, "version": __version__}, headers=_NO_STORE)
+        more = {"version": __version__, "durability": self._gateway.database.durability}
+        return JSONResponse({**body, **more}, headers=_NO_STORE)
 
     async def metrics(self, request: Request) -> Response:
         await self.person(request)

@@ -48,6 +48,10 @@ class SqlDatabase(Grouped):
         self._local = threading.local()
         self._opened: list[sqlite3.Connection] = []
 
+    @property
+    def durability(self) -> str:
+        return "always"  # synchronous=FULL
+
     async def read(self, job: Callable[[Tx], T]) -> T:
         """Run ``job`` on a connection that sees the last commit and cannot write."""
         return await asyncio.get_running_loop().run_in_executor(

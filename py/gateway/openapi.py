@@ -189,8 +189,9 @@ _SCHEMAS = {
             "service": {"const": "fieldpost"},
             "protocol": _PROTOCOL,
             "version": _text(),
+            "durability": {"enum": ["always", "everysec", "unknown"]},
         },
-        ("status", "service", "protocol", "version"),
+        ("status", "service", "protocol", "version", "durability"),
     ),
     "Problem": _object(
         {

@@ -26,6 +26,7 @@ from fieldpost.engine.errors import ConfigError, DatabaseError, QueueError, Sche
 from fieldpost.security.cipher import Cipher
 from fieldpost.stores.redis_link import (
     NEEDED,
+    Durability,
     Place,
     Script,
     durability_of,
@@ -132,6 +133,7 @@ class Link:
         """Raises `ConfigError`."""
         self.prefix = place.prefix
         self._ack_loss = place.ack_loss
+        self.durability: Durability = "unknown"
         pool = pool_of(BlockingConnectionPool, place, Retry(NoBackoff(), 0), self._connected)
         self._client: Any = Redis(connection_pool=pool)
 
@@ -146,7 +148,7 @@ class Link:
                 found = {}
                 break
             found[name] = said[1].decode() if said else ""
-        durability_of(found, self._ack_loss)
+        self.durability = durability_of(found, self._ack_loss)
 
     def ask(self, *words: Any) -> Any:
         """One command's answer. Raises `DatabaseError`, `StorageFull`, `ConfigError`."""
@@ -200,6 +202,10 @@ class RedisDatabase(Grouped):
         self._given: list[tuple[str, int]] = []
         self._left = 1
         self.again = 0
+
+    @property
+    def durability(self) -> str:
+        return self._link.durability
 
     async def read(self, job: Callable[[Tx], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(

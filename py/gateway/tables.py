@@ -192,6 +192,11 @@ class Database(Protocol):
 
     commits: int
 
+    @property
+    def durability(self) -> str:
+        """What a commit is that was acknowledged: ``always`` on the disk, ``everysec`` (the last
+        second may be lost, as was accepted), or ``unknown`` where a server does not tell."""
+
     async def write(self, job: Callable[[Tx], T]) -> T:
         """Run ``job`` in a transaction and return its result once that is durable.
 

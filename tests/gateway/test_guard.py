@@ -360,7 +360,8 @@ async def test_a_crowd_is_bounded(open_gateway: Callable[..., Gateway]) -> None:
         response = await client.get("/healthz")
         assert (response.status_code, code_of(response)) == (503, "UNAVAILABLE")
         gateway.metrics.in_flight = 0
-        assert (await client.get("/healthz")).status_code == 200
+        response = await client.get("/healthz")
+        assert (response.status_code, response.json()["durability"]) == (200, "always")
 
 
 # --- devices ---------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from tests.gateway.process import start
 from tests.gateway.test_process import refused
@@ -57,7 +58,9 @@ def test_a_server_that_may_lose_what_it_acknowledged_is_refused(tmp_path: Path) 
     try:
         said = refused(tmp_path / "data", "--store", server.url())
         assert "appendfsync must be always, is everysec" in said
-        start(tmp_path / "data", "--store", server.url(more="&ack_loss=1s")).end()
+        lax = start(tmp_path / "data", "--store", server.url(more="&ack_loss=1s"))
+        assert httpx.get(f"{lax.url}/healthz").json()["durability"] == "everysec"
+        lax.end()
     finally:
         server.stop()
 
