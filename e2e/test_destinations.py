@@ -220,6 +220,8 @@ def test_the_form_follows_the_destination_and_nothing_typed_is_lost(
     destination.select_option(label="Notice board")
     destination.select_option(label="The desk")
     expect(fill("Room")).to_have_value("12 b")
+    draft = page.get_by_text("Draft kept on this device")
+    expect(draft).not_to_have_attribute("data-old", "")  # the last choice is in it, too
 
     page.reload()
     form_ready(page)

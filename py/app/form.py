@@ -47,6 +47,7 @@ class Form(Held, Destined):
             "errors": self._errors,
             "undo": self._undo is not None,
             "draft_kept": self._draft_kept,
+            "draft_old": self._kept_changes != self._changes,
             "limits": self.limits(),
         }
         self._app.state["held"][self.kind] = self.phase == "held"
@@ -112,7 +113,10 @@ class Form(Held, Destined):
         self._keep_soon()
 
     def _keep_soon(self):
+        current = self._draft_kept and self._kept_changes == self._changes
         self._changes += 1
+        if current:
+            self.show()  # what is kept is not what stands there
         if not self._autosaving:
             self._autosaving = True
             self._app.task(self._autosave())

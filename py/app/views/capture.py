@@ -147,7 +147,9 @@ def save_note(form):
         number = words.count(len(form["errors"]), "field needs", "fields need")
         return [h("span", {"class": "bad"}, number + " a look.")]
     if form.get("draft_kept"):
-        return [h("span", {"class": "meta"}, "Draft kept on this device")]
+        # Said aloud, so the words stay while a change is on its way into the draft.
+        old = "" if form.get("draft_old") else None
+        return [h("span", {"class": "meta", "data-old": old}, "Draft kept on this device")]
     return []
 
 
