@@ -168,6 +168,8 @@ def title(row):
     kind, said = row["kind"], row.get("title")
     if kind == "attachment":
         return "A file that was refused: {}".format(said or "Attachment")
+    if kind == "sweep" and row.get("state") == "failed":
+        return f"Perhaps there twice: “{said}”" if said else "Perhaps there twice"
     if kind == "sweep":
         return f"Looks for doubles of “{said}”" if said else KINDS[kind][0]
     return said or KINDS.get(kind, (kind,))[0]

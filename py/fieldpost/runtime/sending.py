@@ -16,13 +16,14 @@ from fieldpost.destinations.base import Reading
 from fieldpost.engine.breaker import CLOSED
 from fieldpost.engine.errors import InvalidItem
 from fieldpost.engine.model import Stored
+from fieldpost.engine.outcome import Class
 from fieldpost.ports import Leadership, NoAnswer
 
 from . import lane as lanes
 from .asking import ask
 from .committer import Write
 from .contact import heard, note
-from .followups import SWEEP
+from .followups import SWEEP, overtaken
 from .lane import LaneState
 from .lookup import look_up, must_look_up
 from .pace import Load, chosen, learnt, load_of, paced
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 
 #: send_ids acknowledged in one request.
 _ACKS_MAX = 1_000
+#: Said of a request that may have had its effect.
+_LEFT = frozenset({Class.DELIVERED, Class.DUPLICATE, Class.ACCEPTED, Class.UNKNOWN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,8 @@ class Sending:
         self._acking: set[str] = set()
         self._others: list[asyncio.Task[None]] = []
         self._broken = False
+        #: What left, or may have, by the row's id, until what came of it is written.
+        self._left: dict[str, Claim] = {}
 
     async def run(self) -> LaneState:
         """Batches until nothing is ready or the lane closes; the lane afterwards."""
@@ -236,12 +241,24 @@ class Sending:
             return {(lanes.TABLE, driver.lane): self.state.dump(), **notes}
 
         try:
-            return await driver.commit_each([*settled, *others], side)
+            kept = await driver.commit_each([*settled, *others], side)
+            left = [self._left.pop(w.put.item.id, None) for w in settled]
+            await self.overtaken([c for c in left if c is not None and c.item.id not in kept])
+            return kept
         except BaseException:
             # Perhaps not durable: no other request under way may acknowledge it.
             old = tuple(ack for ack in self.state.acks if ack in before)
             self.state = replace(self.state, acks=old)
             raise
+
+    async def overtaken(self, claims: Sequence[Claim]) -> None:
+        """Another context took these rows over while their requests were on their way: this one had
+        been suspended, and what it sent may be there twice."""
+        driver, now = self.driver, self.driver.host.clock.now()
+        declared, uuid7 = driver.destination.declaration, driver.host.entropy.uuid7
+        looks = [overtaken(c.item, c.parts.get("head"), declared, uuid7(now), now) for c in claims]
+        if writes := [look for look in looks if look is not None]:
+            await driver.commit_each(writes)
 
     def _acks(self) -> tuple[str, ...]:
         acks = [ack for ack in self.state.acks if ack not in self._acking][:_ACKS_MAX]
@@ -296,6 +313,8 @@ class Sending:
         for taken, outcome in zip(claims, outcomes_for(reading, len(claims)), strict=True):
             item, write = settle(taken, outcome, driver.policy, now, fraction(), budget.wait_ms)
             writes += [write, *besides(taken, outcome, now)]
+            if outcome.cls in _LEFT:
+                self._left[item.id] = taken
             if retries(taken, item):
                 budget = budget.spent()
             if progress and not item.is_open:

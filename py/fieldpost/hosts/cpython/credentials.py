@@ -158,9 +158,11 @@ class OAuth:
             newest = await shared.read()
             if self._fresh(newest, present):
                 done.append(self._use(newest))
-            elif not held.lost and self._may_ask(newest.asked):
-                if (given := await self._rotate(shared, newest, held)) is not None:
-                    done.append(given)
+                return
+            if held.lost or not self._may_ask(newest.asked):
+                return
+            if (given := await self._rotate(shared, newest, held)) is not None:
+                done.append(given)
 
         until = time.monotonic() + _OTHERS_S
         while not self._fresh(newest := await shared.read(), present):
