@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from tests.gateway.desk import SECRET, Desk
 
-from fieldpost.ports import Request
+from fieldpost.ports import NoAnswer, Request
 from fieldpost.testing.vendors.base import Vendor
 
 AnyVendor = TypeVar("AnyVendor", bound=Vendor)
@@ -28,8 +28,13 @@ def serving(desk: AnyVendor) -> Iterator[AnyVendor]:
         def _answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             url = desk.url + self.path
-            with one_at_a_time:
-                said = desk.answer(Request(self.command, url, dict(self.headers.items()), body))
+            request = Request(self.command, url, dict(self.headers.items()), body)
+            try:
+                with one_at_a_time:
+                    said = desk.answer(request)
+            except NoAnswer:
+                self.close_connection = True
+                return
             self.send_response(said.status)
             for name, text in said.headers.items():
                 self.send_header(name, text)

@@ -93,6 +93,7 @@ def rows_of(site: Path, folder: Path, *parts: str) -> set[str]:
     return {row["work"] for row in rows}
 
 
+@pytest.mark.full
 def test_on_cpython(site: Path, tmp_path: Path) -> None:
     assert rows_of(site, tmp_path, "cpython") == WORK["cpython"]
 

@@ -67,7 +67,7 @@ def systems(gateway: Gateway, tmp_path: Path) -> Iterator[Systems]:
             board=("board", "Notice board", board),
         )
         gateway.stop()
-        gateway.program = ("-m", "e2e.desk_gateway")
+        gateway.program = ("-m", "tests.gateway.desk_gateway")
         gateway.more = ("--destinations", str(file))
         gateway.start()
         wait_discovered(gateway)
@@ -260,6 +260,7 @@ async def items_of(rescue: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("width", "scheme"), sizes())
 def test_a_refused_file_names_its_ticket_and_goes_again(
     device: Device, systems: Systems, tmp_path: Path, width: int, scheme: str

@@ -63,6 +63,7 @@ def said_by(page: Page, host: StaticHost) -> str:
     return said.value.text.strip()
 
 
+@pytest.mark.full
 def test_ten_lines_deliver_to_a_gateway_that_knows_their_origin(
     page: Page, host: StaticHost, gateway: Gateway
 ) -> None:

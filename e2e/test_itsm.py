@@ -71,6 +71,7 @@ def desks(gateway: Gateway, tmp_path: Path) -> Iterator[dict[str, Vendor]]:
         gateway.stop()
 
 
+@pytest.mark.full
 def test_a_ticket_with_a_photo_gets_to_each_of_the_four(
     device: Device, desks: dict[str, Vendor], line: FaultProxy, tmp_path: Path
 ) -> None:

@@ -304,6 +304,7 @@ def wipe(page: Page, url: str) -> None:
     session.detach()
 
 
+@pytest.mark.full
 def test_what_the_browser_deleted_is_told_until_it_is_read(
     device: Device, line: FaultProxy
 ) -> None:
@@ -329,6 +330,7 @@ def test_what_the_browser_deleted_is_told_until_it_is_read(
     expect(told).to_have_count(0)
 
 
+@pytest.mark.full
 def test_nothing_is_told_of_what_had_been_sent(device: Device, gateway: Gateway) -> None:
     page = device.open()
     wait_ready_offline(page)

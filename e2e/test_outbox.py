@@ -69,6 +69,13 @@ def test_several_are_cancelled_brought_back_and_made_urgent_by_keyboard(
     expect(dialog).not_to_be_visible()
     expect(bar(page).get_by_role("button", name="Cancel")).to_be_focused()
     keys.press("Enter")
+    expect(dialog).to_be_visible()
+    # Closed and asked for again before the browser tells that it was closed.
+    page.evaluate("""() => {
+        document.getElementById("ask").close();
+        document.activeElement.click();
+    }""")
+    expect(dialog.get_by_label("Why? (optional)")).to_be_focused()
     keys.type("Said on the phone")
     press_to(page, "Cancel them")
     keys.press("Enter")

@@ -18,9 +18,13 @@ from tools.paths import BuildError, files_under
 APP = "py/app"
 MAIN = f"{APP}/main.py"
 ENGINE = f"{APP}/engine.py"  # the worker's
+MANAGE = f"{APP}/manage_main.py"  # of the gateway's page
 MODULES = f"{APP}/modules.pack"
 PYSCRIPT = "static/vendor/pyscript"
 MICROPYTHON = "static/vendor/micropython"
+#: Page -> the script it starts with. The gateway serves the second one as if it lay in a folder
+#: beside the first.
+PAGES = {"index.html": MAIN, "static/manage.html": MANAGE}
 #: Imported by PyScript at every start.
 CHUNKS = (
     *("core", "deprecations-manager", "donkey", "error", "py-editor", "py-game", "py-terminal"),
@@ -28,9 +32,9 @@ CHUNKS = (
 
 
 def sources(app: Path) -> dict[str, str]:
-    """The app's modules: path as the interpreter sees it (``app/model.py``) -> text. The two
+    """The app's modules: path as the interpreter sees it (``app/model.py``) -> text. The
     scripts, which PyScript runs, are none."""
-    scripts = (Path(MAIN).name, Path(ENGINE).name)
+    scripts = (Path(MAIN).name, Path(ENGINE).name, Path(MANAGE).name)
     return {
         path.relative_to(app.parent).as_posix(): path.read_text()
         for path in files_under(app)
@@ -75,7 +79,13 @@ def add_preloads(tree: Path) -> None:
     """Have the browser ask at once for what would else be asked for one after the other."""
     modules = [p for name in CHUNKS for p in sorted((tree / PYSCRIPT).glob(f"{name}-*.js"))]
     modules += [tree / MICROPYTHON / name for name in ("interpreter.mjs", "micropython.mjs")]
-    fetched = [tree / n for n in (f"{MICROPYTHON}/micropython.wasm", MODULES, MAIN)]
+    for page, script in PAGES.items():
+        if (tree / page).exists():
+            _add_preloads(tree, tree / page, modules, script)
+
+
+def _add_preloads(tree: Path, page: Path, modules: list[Path], script: str) -> None:
+    fetched = [tree / n for n in (f"{MICROPYTHON}/micropython.wasm", MODULES, script)]
     links = [
         *(_link(tree, path, 'rel="modulepreload"') for path in modules),
         *(
@@ -83,8 +93,7 @@ def add_preloads(tree: Path) -> None:
             for path in fetched
         ),
     ]
-    index = tree / "index.html"
-    index.write_text(index.read_text().replace("</head>", "\n".join([*links, "</head>"]), 1))
+    page.write_text(page.read_text().replace("</head>", "\n".join([*links, "</head>"]), 1))
 
 
 def _link(tree: Path, path: Path, how: str) -> str:

@@ -55,7 +55,7 @@ class RedisServer:
     def __init__(self, folder: Path, **settings: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self.port = _free_port()
+        self.port = free_port()
         self.settings = {**DURABLE, **settings}
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -108,7 +108,7 @@ class RedisServer:
             process.wait(_PATIENCE_S)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

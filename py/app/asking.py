@@ -16,6 +16,11 @@ class Asking:
         self._app = app
         self._asked = None
 
+    @property
+    def asked(self):
+        """The question that is open, or None."""
+        return self._asked
+
     def ask(self, question, focus=None):
         """Open the dialog; ``focus``: id of the element to begin with."""
         question["said"] = None

@@ -69,6 +69,8 @@ FACTS = {"ticket": "systemInfo", "feedback": "context"}
 def destinations(catalogue, kind):
     """Those that take this kind; the built-in one where the catalogue names none."""
     given = (catalogue or {}).get("destinations") or []
+    if (catalogue or {}).get("home") == "unknown":  # the gateway may have more than these
+        given = BUILT_IN["destinations"] + given
     fit = [one for one in given if kind in (one.get("kinds") or [])]
     return fit or BUILT_IN["destinations"]
 

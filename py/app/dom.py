@@ -67,6 +67,12 @@ class Host:
 
 _host = Host()
 _slots = {}
+_through = []
+
+
+def through(change):
+    """Have every tree pass through this before it is shown; None: not shown."""
+    _through.append(change)
 
 
 def show(slot, trees):
@@ -76,7 +82,10 @@ def show(slot, trees):
         ref = document.getElementById(slot)
         ref.replaceChildren()  # what stood there before the app came up
         known = _slots[slot] = [ref, []]
-    known[1] = patch.update(_host, known[0], known[1], element.flat(trees))
+    trees = element.flat(trees)
+    for change in _through:
+        trees = element.flat([change(tree) for tree in trees])
+    known[1] = patch.update(_host, known[0], known[1], trees)
 
 
 def by_id(name):
@@ -238,6 +247,25 @@ def location_hash():
 
 def go(where):
     window.location.hash = where
+
+
+def home():
+    """The app's own address, without what follows it."""
+    return js.URL.new("./", js.location.href.split("?")[0].split("#")[0]).href
+
+
+def leave_for(url):
+    js.location.assign(url)
+
+
+def take_answer(names=("code", "state", "error", "error_description")):
+    """What a sign-in elsewhere wrote into the address that the person came back to, which is then
+    the app's own again; None where there is nothing."""
+    asked = js.URLSearchParams.new(js.location.search)
+    if not (asked.has("code") or asked.has("error")):
+        return None
+    js.history.replaceState(None, "", home() + "#settings")
+    return {name: asked.get(name) for name in names if asked.has(name)}
 
 
 def online():

@@ -2,6 +2,6 @@
 
 from fieldpost import browser
 
-call = await browser.serve(gateway="./")  # noqa: F704, PLE1142 (PyScript runs workers' scripts as async)
+call = await browser.serve(gateway="./", direct="./static/direct.json")  # noqa: F704, PLE1142 (PyScript runs workers' scripts as async)
 
 __export__ = ["call"]

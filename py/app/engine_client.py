@@ -192,6 +192,7 @@ REPEATABLE = (
     "settings",
     "detail",
     "catalogue",
+    "accounts",
     "link",
     "device",
     "nudge",

@@ -5,7 +5,15 @@ from app.device import DeviceError
 
 FILE_INPUTS = ("attachments", "camera")
 #: The forms of the dialog that asks.
-ASKED = ("edit-form", "discard-form", "chosen-form", "server-form")
+ASKED = (
+    "edit-form",
+    "discard-form",
+    "chosen-form",
+    "server-form",
+    "kept-form",
+    "dry-form",
+    "revoke-form",
+)
 
 
 def listen(app):
@@ -63,12 +71,10 @@ def _submit(app, event):
         app.task(form.save())
     elif name in ASKED:
         app.task(app.asking.submit())
-    elif name == "kept-form":
-        app.task(app.kept().submit())
     elif name == "settings":
         app.settings.changed()
     else:
-        app.task(app.about.submit(name))
+        app.submitted(name)
 
 
 def _typed(app, event):
@@ -87,6 +93,8 @@ def _chosen(app, event):
         app.outbox.pick(target.getAttribute("data-select"), target.checked)
     elif target.id == "outbox-only":
         app.outbox.only(target.value)
+    elif target.id == "dry-kind":
+        app.destinations.chosen(target.value)
     elif target.closest("#settings") is not None:
         app.settings.changed()
 
@@ -127,7 +135,7 @@ def _key(app, event):
 
 def _pasted(app, event):
     files = dom.transfer_files(event.clipboardData)
-    if files and dom.is_shown("ticket"):
+    if files and app.forms and dom.is_shown("ticket"):
         event.preventDefault()
         _add(app, files)
 
@@ -138,11 +146,14 @@ def _drag_over(event):
 
 def _dropped(app, event):
     event.preventDefault()
-    if dom.is_shown("ticket"):
+    if app.forms and dom.is_shown("ticket"):
         _add(app, dom.transfer_files(event.dataTransfer))
 
 
 def _closed(app, event):
+    # Told later than it happens, and after keys pressed since: it may be open again.
+    if event.target.open:
+        return
     if event.target.id == "detail":
         app.outbox.closed()
     elif event.target.id == "ask":
@@ -254,7 +265,15 @@ OF = {
     "note": _note,
     "export": _exported,
     "chosen": lambda app, name, _element: app.outbox.chosen(name),
+    "test": lambda app, _name, element: app.destinations.act(
+        "test", element.getAttribute("data-name")
+    ),
+    "dry": lambda app, _name, element: app.destinations.act(
+        "dry", element.getAttribute("data-name")
+    ),
+    "device": lambda app, name, element: app.devices.act(name, element.getAttribute("data-id")),
     "many": lambda app, name, _element: app.attention.many(name),
+    "account": lambda app, name, element: app.accounts.act(name, element.getAttribute("data-lane")),
     "server": lambda app, name, element: app.settings.ask_server(
         name, element.getAttribute("data-lane")
     ),

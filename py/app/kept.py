@@ -29,7 +29,6 @@ class Kept:
         self._lock = asyncio.Lock()
         self._wait_ms = FIRST_MS
         self._trying = False
-        self._asked = None  # what stands in the dialog of the rescue file
 
     def room(self):
         """How many bytes of files still fit."""
@@ -142,39 +141,31 @@ class Kept:
 
     def ask(self):
         """The dialog for its passphrase."""
-        self._asked = {"said": None, "done": None}
-        self._draw()
-        dom.open_dialog("ask")
-        dom.focus("kept-phrase")
+        question = {
+            "view": lambda asked: view.dialog(asked, self.items),
+            "form": view.FORM,
+            "do": self._rescue,
+            "done": None,
+        }
+        self._app.asking.ask(question, view.FIELD)
 
-    def _draw(self):
-        dom.show("ask", view.dialog(self._asked, self.items) if self._asked else [])
-
-    def closed(self):
-        self._asked = None
-
-    async def submit(self):
-        asked = self._asked
-        if asked is None or asked["said"] == "busy":
-            return
-        phrase = dom.values("kept-form").get("passphrase") or ""
+    async def _rescue(self, question, values):
+        phrase = values.get("passphrase") or ""
+        asking = self._app.asking
         if len(phrase) < PASSPHRASE_MIN:
-            asked["said"] = view.TOO_SHORT
-            self._draw()
-            dom.focus("kept-phrase")
+            asking.refused(question, view.TOO_SHORT)
+            dom.focus(view.FIELD)
             return
-        asked["said"] = "busy"
-        self._draw()
+        asking.busy(question)
         items = list(self.items)
         files = [one for item in items for one in item["files"]]
         held = [one["held"] for one in files if one.get("held") is not None]
         try:
             url = await device.rescue_kept(phrase, [item["made"] for item in items], held)
         except DeviceError as error:
-            asked["said"] = error.message
-        else:
-            name = f"fieldpost-rescue-{device.now()}.txt"
-            dom.download(url, name)
-            asked["said"], asked["done"] = None, view.rescued(items, name)
-        if self._asked is asked:
-            self._draw()
+            asking.refused(question, error.message)
+            return
+        name = f"fieldpost-rescue-{device.now()}.txt"
+        dom.download(url, name)
+        question["said"], question["done"] = None, view.rescued(items, name)
+        asking.draw(question)

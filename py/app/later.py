@@ -36,6 +36,24 @@ def about(app):
     return About(app)
 
 
+def accounts(app):
+    from app.accounts import Accounts
+
+    return Accounts(app)
+
+
+def destinations(app):
+    from app.behind import Destinations
+
+    return Destinations(app)
+
+
+def devices(app):
+    from app.behind import Devices
+
+    return Devices(app)
+
+
 def updates(app):
     from app.updates import Updates
 

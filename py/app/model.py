@@ -164,6 +164,10 @@ def connection(state):
     if not status:
         return ("Starting", "off")
     known = CONNECTIONS.get(status.get("connection"))
+    if status.get("connection") == "no_gateway" and state.get("accounts"):
+        from app import reached  # noqa: PLC0415 - read only where there are some
+
+        return reached.connection(state)
     if known is None:
         return (status.get("connection_text") or "Online", "off")
     return (known[0] if known[1] == "good" else status.get("connection_text") or known[0], known[1])
@@ -212,6 +216,10 @@ def matters(state):
     if to_end and state["online"]:
         text, todo, link = to_end
         found.append(("connection", "warn", text, todo, link))
+    if state.get("accounts"):
+        from app import reached  # noqa: PLC0415 - as above
+
+        found.extend(reached.matters(state))
     for kind in FORMS:
         if (state.get("held") or {}).get(kind):
             text = f"A {words.KINDS[kind][0].lower()} is not saved yet: there is no room."

@@ -3,7 +3,7 @@
 import asyncio
 
 from app import device as device_module
-from app import dom, events, later, model
+from app import dom, events, later, model, reached
 from app.device import Device, DeviceError
 from app.engine_client import EngineClient, EngineError
 from app.form import Form
@@ -28,6 +28,7 @@ class App(Keeping):
     settings = later.part(later.settings)
     about = later.part(later.about)
     updates = later.part(later.updates)
+    accounts = later.part(later.accounts)
 
     def __init__(self):
         self.state = {
@@ -50,6 +51,7 @@ class App(Keeping):
             "held": {},
             "kept": [],
             "lost": None,
+            "accounts": {},
         }
         self.state["attention"].update({"told": None, "chosen": []})
         self.device = Device()
@@ -74,6 +76,7 @@ class App(Keeping):
 
     def start(self):
         events.listen(self)
+        answer = dom.take_answer()
         self.navigate()
         seen = [kind for kind in self.forms if dom.is_shown(kind)]
         self._draw_forms(seen)
@@ -83,6 +86,8 @@ class App(Keeping):
             if dom.saved_early(kind):
                 self.task(self.forms[kind].save_early())
         self.task(self._go_on([kind for kind in self.forms if kind not in seen]))
+        if answer:
+            self.task(self.accounts.finish(answer))
 
     def _draw_forms(self, kinds):
         for kind in kinds:
@@ -230,6 +235,8 @@ class App(Keeping):
         try:
             self.state["status"] = await self.engine.call("status")
             await self._remember()
+            if reached.signs_in(self.state):
+                await self.accounts.refresh()
             self._take_catalogue(await self.engine.call("catalogue"))
             if self._screen in ("outbox", "attention", "settings"):
                 await getattr(self, self._screen).refresh()
@@ -334,6 +341,10 @@ class App(Keeping):
         for kind in self.forms:
             await self.forms[kind].keep()
         self.updates.accept()
+
+    def submitted(self, form):
+        """A form of About."""
+        self.task(self.about.submit(form))
 
     async def ask_to_persist(self):
         """Once something is kept here that would be missed (a prompt in some browsers)."""

@@ -17,7 +17,7 @@ from fieldpost import __version__
 
 from . import openapi
 from .body import read_body
-from .devices import DEFAULT_WORKSPACE, Device, token_of
+from .devices import DEFAULT_WORKSPACE, PEOPLE, Device, token_of
 from .gateway import Gateway
 from .intake import Identity, part_gap
 from .ledger import Answer, Progress
@@ -142,18 +142,21 @@ class Api:
     async def openapi(self, request: Request) -> Response:  # noqa: ARG002
         return JSONResponse(openapi.DOCUMENT)
 
-    async def person(self, request: Request) -> None:
-        """Let pass whoever may look at what arrived: anybody here, a reader's token elsewhere."""
+    async def person(self, request: Request) -> Device | None:
+        """Let pass whoever may look at what arrived, and say who: None is anybody here; elsewhere
+        it is the reader or operator of the token."""
         await self._gateway.devices.fresh()
         if not self._gateway.tokens_required:
-            return
+            return None
         device = self._device(request)
-        if device is None or device.role != "reader":
+        if device is None or device.role not in PEOPLE:
             raise Problem(
                 "UNAUTHORISED",
-                "Sign in with a reader's token (python -m gateway pair --reader).",
+                "Sign in with a reader's or an operator's token (python -m gateway pair --reader).",
                 headers={"WWW-Authenticate": 'Basic realm="Fieldpost", charset="UTF-8"'},
             )
+        await self._gateway.heard(device)
+        return device
 
     async def _identify(self, request: Request, *, device_needed: bool = True) -> Identity:
         header = request.headers.get("fieldpost-device", "")
@@ -171,9 +174,10 @@ class Api:
                     headers={"WWW-Authenticate": "Bearer"},
                 )
             if device.role != "device":
-                raise Problem("FORBIDDEN", "A reader's token does not deliver.")
+                raise Problem("FORBIDDEN", "A person's token does not deliver.")
             # The token's own id in front: no device can ask for another's receipts.
             who, key = Identity(device.workspace, f"{device.id}/{header}"), device.id
+            await self._gateway.heard(device)
         wait = self._gateway.rate.take(key)
         if wait:
             raise Problem(

@@ -19,6 +19,7 @@ from fieldpost.engine.errors import ConfigError, DatabaseError, StorageFull
 from .api import Api
 from .gateway import Gateway
 from .guard import Guard
+from .manage import Manage
 from .pages import Pages
 from .problems import STATUS, Problem
 from .site import Site
@@ -73,7 +74,9 @@ def routes(gateway: Gateway) -> list[BaseRoute]:
     async def person(request: Request) -> None:
         await api.person(request)
 
-    pages.admit = person
+    site = Site(gateway.settings)
+    manage = Manage(gateway, site)
+    pages.admit, manage.admit = person, api.person
     return [
         # A mount, so that a wrong method or path under it never falls through to the files.
         Mount("/api/v1", routes=v1),
@@ -84,7 +87,11 @@ def routes(gateway: Gateway) -> list[BaseRoute]:
         Route("/inbox/style.css", pages.style),
         Route("/inbox/{reference}", pages.detail),
         Route("/inbox/{reference}/attachments/{position:int}", pages.attachment),
-        Route("/{path:path}", Site(gateway.settings)),
+        Route("/manage", manage.enter),
+        Route("/manage/", manage.page),
+        Route("/manage/queue", manage.call, methods=["POST"]),
+        Route("/manage/{path:path}", manage.asset),
+        Route("/{path:path}", site),
     ]
 
 

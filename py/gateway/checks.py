@@ -9,6 +9,7 @@ from typing import Any
 
 from fieldpost.destinations.adapter import Adapter
 from fieldpost.destinations.base import Contact
+from fieldpost.destinations.fieldmap import FieldMap
 from fieldpost.engine.canonical import canonical
 from fieldpost.engine.errors import InvalidItem
 from fieldpost.engine.kinds import STANDARD, Kinds
@@ -16,9 +17,12 @@ from fieldpost.engine.model import Item
 from fieldpost.hosts.cpython.credentials import HIDDEN, CredentialTransport, OAuth
 from fieldpost.hosts.cpython.transport_http import HttpTransport
 from fieldpost.ports import NoAnswer, Transport
+from fieldpost.runtime.credentials import SECRET_CHARS_MIN
 
 from .systems import System
 
+#: Never shown, whoever put them there.
+_SECRET_HEADERS = frozenset({"authorization", "apikey", "x-api-key", "cookie"})
 #: Ids of an item that is never sent.
 _SAMPLE = "00000000-0000-7000-8000-000000000000"
 _AT = 1_700_000_000_000
@@ -71,7 +75,23 @@ def dry_run(adapter: Adapter, kind: str, payload: Mapping[str, Any]) -> dict[str
     declared = adapter.declaration.kinds
     if declared is not None and kind not in declared:
         raise InvalidItem(fields={"kind": f"is not taken; it takes {', '.join(sorted(declared))}"})
-    item = Item(
+    item = _item(adapter, kind)
+    request = adapter.request([adapter.intent(item, canonical(payload), [])], [])
+    headers = dict(request.headers)
+    if request.credential:
+        headers[f"(credential {request.credential})"] = HIDDEN
+    for name in headers:
+        if name.lower() in _SECRET_HEADERS:
+            headers[name] = HIDDEN
+    try:
+        body: Any = json.loads(request.body)
+    except ValueError:
+        body = request.body.decode(errors="replace")
+    return {"method": request.method, "url": request.url, "headers": headers, "body": body}
+
+
+def _item(adapter: Adapter, kind: str) -> Item:
+    return Item(
         id=_SAMPLE,
         kind=kind,
         operation="create",
@@ -80,18 +100,44 @@ def dry_run(adapter: Adapter, kind: str, payload: Mapping[str, Any]) -> dict[str
         created_at=_AT,
         updated_at=_AT,
     )
-    request = adapter.request([adapter.intent(item, canonical(payload), [])], [])
-    headers = dict(request.headers)
-    if request.credential:
-        headers[f"(credential {request.credential})"] = HIDDEN
-    for name in headers:
-        if name.lower() == "authorization":
-            headers[name] = HIDDEN
-    try:
-        body: Any = json.loads(request.body)
-    except ValueError:
-        body = request.body.decode(errors="replace")
-    return {"method": request.method, "url": request.url, "headers": headers, "body": body}
+
+
+def preview(adapter: Adapter, kind: str) -> list[dict[str, Any]] | None:
+    """What goes where, for a kind: the rules of its field map (docs/destinations.md), each with
+    what it makes of the example as ``sample``; None where the item goes as it is."""
+    fields: FieldMap = getattr(adapter, "fields", None) or {}
+    if kind not in fields:
+        return None
+    item, payload = _item(adapter, kind), sample(kind)
+    return [
+        {
+            "to": rule.to,
+            "from": rule.source,
+            "text": rule.text,
+            "value": rule.value,
+            "choices": dict(rule.choices),
+            "otherwise": rule.otherwise,
+            "max": rule.most,
+            "required": rule.required,
+            "sample": rule.of(item, payload),
+        }
+        for rule in fields[kind]
+    ]
+
+
+def hidden(told: Any, secrets: Sequence[str]) -> Any:
+    """The same plain data, with each secret replaced wherever it stands in a text."""
+    if isinstance(told, str):
+        for secret in secrets:
+            for text in (secret, secret.partition(" ")[2]):
+                if len(text) >= SECRET_CHARS_MIN:
+                    told = told.replace(text, HIDDEN)
+        return told
+    if isinstance(told, Mapping):
+        return {hidden(name, secrets): hidden(value, secrets) for name, value in told.items()}
+    if isinstance(told, list | tuple):
+        return [hidden(each, secrets) for each in told]
+    return told
 
 
 def sample(kind: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import re
 import signal
 import socket
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -19,6 +20,7 @@ from fieldpost.engine.errors import InvalidItem
 
 from . import checks
 from .devices import DEFAULT_WORKSPACE
+from .direct import overlay_of, read_file, write
 from .gateway import Gateway
 from .settings import CannotStart, Settings
 from .storage import open_devices
@@ -67,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
         "--connect",
         action="append",
         default=[],
+        type=_origin,
         metavar="ORIGIN",
         help="an origin the page may reach besides its own",
     )
@@ -77,7 +80,13 @@ def _parser() -> argparse.ArgumentParser:
     _add_data(pair)
     pair.add_argument("--name", required=True, help="what people call it")
     pair.add_argument("--workspace", default=DEFAULT_WORKSPACE)
-    pair.add_argument("--reader", action="store_true", help="may look at /inbox and /metrics only")
+    people = pair.add_mutually_exclusive_group()
+    people.add_argument(
+        "--reader", action="store_true", help="may only look, at /inbox, /manage and /metrics"
+    )
+    people.add_argument(
+        "--operator", action="store_true", help="may look there, and act on the queue at /manage"
+    )
     test = commands.add_parser("test", help="ask each destination whether it lets us in")
     test.set_defaults(run=_test)
     _add_destinations(test, required=True)
@@ -89,6 +98,15 @@ def _parser() -> argparse.ArgumentParser:
     dry.add_argument("name", help="of the destination")
     dry.add_argument("--kind", default="ticket")
     dry.add_argument("--payload", type=Path, metavar="FILE", help="JSON; else an example")
+    direct = commands.add_parser(
+        "direct", help="tell a built app, for a static host, of what browsers deliver to"
+    )
+    direct.set_defaults(run=_direct)
+    _add_destinations(direct, required=True)
+    direct.add_argument("--site", type=Path, required=True, help="folder of the built app")
+    direct.add_argument(
+        "--connect", action="append", default=[], type=_origin, metavar="ORIGIN", help="as above"
+    )
     unpair = commands.add_parser("unpair", help="forget a device; its token stops working at once")
     unpair.set_defaults(run=_unpair)
     _add_data(unpair)
@@ -162,7 +180,7 @@ def _dry_run(arguments: argparse.Namespace) -> int:
 
 
 def _pair(arguments: argparse.Namespace) -> int:
-    role = "reader" if arguments.reader else "device"
+    role = "reader" if arguments.reader else "operator" if arguments.operator else "device"
     token = open_devices(_place(arguments)).pair(arguments.name, arguments.workspace, role)
     _say(f"Token of {arguments.name}, shown only now:\n{token}")
     return 0
@@ -195,12 +213,31 @@ def _serve(arguments: argparse.Namespace) -> int:
         )
     file = settings.destinations
     systems = [] if file is None else read_systems(file, TYPES)
+    settings = _with_direct(settings)
     listener = _listen(settings)
     gateway = Gateway(settings, systems=systems)
     try:
         _run(gateway, listener)
     finally:
         gateway.close()
+    return 0
+
+
+def _with_direct(settings: Settings) -> Settings:
+    """With the destinations that browsers deliver to by themselves, where the file names some."""
+    found = [] if settings.destinations is None else read_file(settings.destinations)[1]
+    if not found:
+        return settings
+    overlay = overlay_of(found, settings.direct_origins)
+    return replace(settings, direct=overlay.told, direct_origins=overlay.origins)
+
+
+def _direct(arguments: argparse.Namespace) -> int:
+    found = read_file(arguments.destinations)[1]
+    changed = write(arguments.site, overlay_of(found, arguments.connect))
+    for one in found:
+        _say(f"{one.name}: browsers deliver to {', '.join(one.origins)}")
+    _say(f"Written: {', '.join(changed) or 'nothing, it was so already'}")
     return 0
 
 

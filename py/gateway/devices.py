@@ -17,19 +17,24 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 #: One for all devices unless named at pairing: a rescue file taken to another device must meet the
 #: ledger rows of the first.
 DEFAULT_WORKSPACE = "default"
-ROLES = ("device", "reader")
+ROLES = ("device", "reader", "operator")
+#: Of those, who signs in at a page.
+PEOPLE = frozenset({"reader", "operator"})
+#: When devices were last heard is written down this often; in between it is in memory.
+SEEN_EVERY_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """``role``: a device delivers; a reader only looks at /inbox and /metrics."""
+    """``role``: a device delivers; a reader only looks (/inbox, /manage, /metrics); an operator
+    also acts at /manage."""
 
     id: str
     name: str
@@ -42,6 +47,12 @@ class Device:
 class Devices:
     """Who is paired; where that is kept, subclasses say."""
 
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        #: Heard since it was last written down: id -> ms.
+        self._heard: dict[str, int] = {}
+        self._wrote_at = monotonic()
+
     def all(self) -> list[Device]:
         """Every paired device, as last heard."""
         raise NotImplementedError
@@ -52,8 +63,33 @@ class Devices:
     def _add(self, device: Device) -> None:
         raise NotImplementedError
 
-    def _forget(self, name: str) -> int:
+    def _forget(self, gone: Callable[[Device], bool]) -> int:
         raise NotImplementedError
+
+    def _keep_seen(self, seen: Mapping[str, int]) -> None:
+        """Write down when these were heard."""
+        raise NotImplementedError
+
+    def _kept_seen(self) -> dict[str, int]:
+        raise NotImplementedError
+
+    def heard(self, device: Device, now: int) -> bool:
+        """It spoke at ``now`` (ms); True when it is time for `write_seen`."""
+        self._heard[device.id] = now
+        return self._monotonic() - self._wrote_at >= SEEN_EVERY_S
+
+    def write_seen(self) -> None:
+        """Make durable when devices were heard; what a process that is killed forgets is a minute
+        of that. May be called from any thread."""
+        heard, self._heard = self._heard, {}
+        self._wrote_at = self._monotonic()
+        if heard:
+            self._keep_seen(heard)
+
+    def seen(self) -> dict[str, int]:
+        """When each device was last heard (id -> ms), of those that ever were; a minute old at most
+        where another process heard it."""
+        return self._kept_seen() | self._heard
 
     def pair(self, name: str, workspace: str = DEFAULT_WORKSPACE, role: str = "device") -> str:
         """Add a device and return its token, which is nowhere stored."""
@@ -64,7 +100,11 @@ class Devices:
 
     def unpair(self, name: str) -> int:
         """Forget every device of this name; returns how many there were."""
-        return self._forget(name)
+        return self._forget(lambda device: device.name == name)
+
+    def revoke(self, device_id: str) -> bool:
+        """Forget this one; False when it was not there."""
+        return self._forget(lambda device: device.id == device_id) > 0
 
     def find(self, token: str) -> Device | None:
         """The device of a token, taking the same time whichever it is."""
@@ -77,6 +117,7 @@ class Devices:
 
 class DevicesFile(Devices):
     def __init__(self, path: Path) -> None:
+        super().__init__()
         self._path = path
         self._seen: tuple[int, int] | None = None
         self._devices: list[Device] = []
@@ -98,10 +139,22 @@ class DevicesFile(Devices):
     def _add(self, device: Device) -> None:
         self._change(lambda devices: [*devices, device])
 
-    def _forget(self, name: str) -> int:
+    def _forget(self, gone: Callable[[Device], bool]) -> int:
         before = len(self.all())
-        self._change(lambda devices: [each for each in devices if each.name != name])
+        self._change(lambda devices: [each for each in devices if not gone(each)])
         return before - len(self.all())
+
+    def _keep_seen(self, seen: Mapping[str, int]) -> None:
+        known = {device.id for device in self.all()}
+        kept = {id_: at for id_, at in {**self._kept_seen(), **seen}.items() if id_ in known}
+        write_private(self._path.with_name("seen.json"), json.dumps(kept))
+
+    def _kept_seen(self) -> dict[str, int]:
+        try:
+            seen: dict[str, int] = json.loads(self._path.with_name("seen.json").read_text())
+        except (OSError, ValueError):
+            return {}  # nothing depends on it
+        return seen
 
     def _change(self, change: Callable[[list[Device]], list[Device]]) -> None:
         lock = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)

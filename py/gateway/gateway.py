@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from fieldpost.engine.errors import QueueError
 from fieldpost.hosts.cpython.transport_file import FileSink
 from fieldpost.hosts.cpython.transport_http import HttpTransport
 from fieldpost.hosts.cpython.transport_scheme import BySchemeTransport
@@ -13,6 +16,7 @@ from fieldpost.ports import Store, Transport
 from fieldpost.security.cipher import Cipher
 
 from .destinations import Destination, Inbox
+from .devices import Device
 from .intake import Intake
 from .ledger import Answer, Ledger
 from .metrics import Metrics
@@ -22,6 +26,8 @@ from .relay import Relay
 from .settings import Settings
 from .storage import open_storage
 from .systems import System
+
+_log = logging.getLogger("gateway")
 
 #: Acknowledged rows are looked through at start and then no more often than this.
 PRUNE_EVERY_MS = 24 * 3600 * 1000
@@ -82,6 +88,7 @@ class Gateway:
 
     async def stop(self) -> None:
         """Finish what the relay has under way. Idempotent."""
+        await self._write_seen()
         if self.relay is not None:
             await self.relay.stop()
             await self._ways.close()
@@ -90,6 +97,18 @@ class Gateway:
         """Something was committed that may be for a destination behind this gateway."""
         if self.relay is not None:
             self.relay.nudge()
+
+    async def heard(self, device: Device) -> None:
+        """This token was used; written down once a minute."""
+        if self.devices.heard(device, self.clock()):
+            await self._write_seen()
+
+    async def _write_seen(self) -> None:
+        try:
+            await asyncio.to_thread(self.devices.write_seen)
+        except (OSError, QueueError) as error:
+            # No delivery is refused for it.
+            _log.error("When devices were last heard is not kept: %s", type(error).__name__)
 
     async def settle(self, workspace: str, send_id: str, answer: Answer) -> bool:
         """A later destination tells how an operation ended (see `Intake.settle`)."""

@@ -163,6 +163,26 @@ _SCHEMAS = {
         },
         ("protocol", "version", "destinations"),
     ),
+    "Call": _object({"method": _text(), "args": {"type": "object"}}, ("method",)),
+    "Called": {
+        "oneOf": [
+            _object({"ok": {}}, ("ok",)),
+            _object(
+                {
+                    "error": _object(
+                        {
+                            "code": _text(),
+                            "message": _text(),
+                            "todo": _text(),
+                            "fields": {"type": "object", "additionalProperties": _text()},
+                        },
+                        ("code", "message", "todo", "fields"),
+                    )
+                },
+                ("error",),
+            ),
+        ]
+    },
     "Health": _object(
         {
             "status": {"const": "ok"},
@@ -282,6 +302,24 @@ PATHS: Schema = {
             "One attachment, whole.",
             "application/octet-stream",
             parameters=(_REFERENCE, _parameter("position", "path", {"type": "integer"})),
+        )
+    },
+    "/manage": {"get": _call("Leads to /manage/.", "text/html", token=False)},
+    "/manage/": {"get": _call("The gateway's own queue, for people.", "text/html")},
+    "/manage/queue": {
+        "post": _call(
+            "Look at the queue or act on it, as a person; see docs/interfaces.md. An operator's"
+            " token, or a reader's for what only looks.",
+            _ref("Called"),
+            body={"application/json": {"schema": _ref("Call")}},
+        )
+    },
+    "/manage/{path}": {
+        "get": _call(
+            "The app's files, for that page.",
+            "*/*",
+            parameters=(_parameter("path", "path", _text()),),
+            token=False,
         )
     },
     "/{path}": {

@@ -159,6 +159,17 @@ class Relay:
         if self._more:
             self._arrived.set()
 
+    async def while_nothing_comes_in(self, work: Callable[[], Awaitable[None]]) -> bool:
+        """Do this while no process brings anything into the queue; False when one did all along."""
+        assert self._tabs is not None
+
+        async def alone(_held: Leadership) -> None:
+            await work()
+
+        return await self._tabs.lead(
+            alone, lane="relay-in", wait_ms=_LEASE_WAIT_MS, steal_after_ms=_LEASE_MS
+        )
+
     def nudge(self) -> None:
         """Something may have arrived."""
         self._arrived.set()

@@ -10,12 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fieldpost.destinations.base import Declaration, Discovered
-from fieldpost.engine.kinds import STANDARD, Kinds
-from fieldpost.engine.limits import (
-    ATTACHMENT_BYTES_MAX,
-    ATTACHMENTS_PER_ITEM_MAX,
-    PAYLOAD_BYTES_MAX,
-)
+from fieldpost.destinations.entry import entry, taken
 from fieldpost.runtime.followups import ATTACH, ATTACHMENT
 from fieldpost.security.cipher import Cipher
 
@@ -50,54 +45,15 @@ class Relayed:
         self.said = Discovered()
         self.state = "unproven"
         self._cipher = cipher
-        self._kinds = Kinds(*STANDARD)
 
     def describe(self) -> dict[str, Any]:
-        declared, said = self.declaration, self.said
-        most = min(
-            size
-            for size in (declared.file_bytes, said.file_bytes, ATTACHMENT_BYTES_MAX)
-            if size is not None
-        )
-        kinds = sorted(self._taken())
-        return {
-            "name": self.name,
-            "title": self.title,
-            "kinds": kinds,
-            "guarantee": declared.guarantee,
-            "state": self.state,
-            "limits": {
-                "payload_bytes": PAYLOAD_BYTES_MAX,
-                "attachment_bytes": most if declared.attachments else 0,
-                "attachments": ATTACHMENTS_PER_ITEM_MAX if declared.attachments else 0,
-            },
-            "fields": {kind: self._fields(kind) for kind in kinds},
-        }
-
-    def _taken(self) -> set[str]:
-        if self.declaration.kinds is not None:
-            return set(self.declaration.kinds)
-        return {kind.name for kind in STANDARD}
-
-    def _fields(self, kind: str) -> dict[str, Any]:
-        known = self._kinds.get(kind)
-        said = self.said
-        required = [*(known.required if known else ()), *said.required.get(kind, ())]
-        choices = dict(known.choices if known else {}) | dict(said.choices.get(kind, {}))
-        lengths = dict(known.max_length if known else {})
-        for name, most in said.max_length.get(kind, {}).items():
-            lengths[name] = min(most, lengths.get(name, most))
-        return {
-            "required": list(dict.fromkeys(required)),
-            "choices": {name: list(values) for name, values in choices.items()},
-            "max_length": lengths,
-        }
+        return entry(self.name, self.title, self.declaration, self.said, self.state)
 
     def refuse(self, operation: Operation) -> Answer | None:
         kind, files = operation.kind, bool(operation.attachments)
         if kind == ATTACHMENT and operation.operation == ATTACH and self.declaration.attachments:
             return None  # a file that was refused, once more
-        if kind not in self._taken():
+        if kind not in taken(self.declaration):
             return _refused("UNKNOWN_KIND", f"{self.title} does not take this.", "kind")
         if operation.operation != "create":
             return _refused(
@@ -174,6 +130,14 @@ def before(tx: Tx, entry: int) -> list[str]:
     items = tx.items_of(mine.workspace, mine.operation_id)
     at = [n for n, _ in items].index(entry)
     return [item for _, item in reversed(items[:at])]
+
+
+def has_later(tx: Tx, item: str) -> bool:
+    """Whether the operation of this row of the queue has come again since, under a later key."""
+    mine = tx.onward_of(item)
+    if mine is None:
+        return False
+    return any(n > mine.entry for n, _ in tx.items_of(mine.workspace, mine.operation_id))
 
 
 def entry_of(tx: Tx, item: str) -> tuple[int, str, str] | None:

@@ -51,7 +51,8 @@ class Settings:
     ``destinations``: the file that names the systems behind it (`systems.read_systems`).
     ``allow_hosts``: further Host names (lower case, no port) it answers to.
     ``allow_origins``: origins (``scheme://host[:port]``) whose pages may deliver to it (CORS).
-    ``direct_origins``: origins the page may reach besides its own (CSP ``connect-src``).
+    ``direct_origins``: origins the page may reach besides its own (CSP ``connect-src``), and
+    ``direct``: what it is told of destinations there (``static/direct.json``); None: of none.
     """
 
     data: Path
@@ -64,6 +65,7 @@ class Settings:
     allow_hosts: frozenset[str] = frozenset()
     allow_origins: frozenset[str] = frozenset()
     direct_origins: tuple[str, ...] = ()
+    direct: bytes | None = None
     limits: Limits = field(default_factory=Limits)
 
     @property

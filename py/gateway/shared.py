@@ -13,47 +13,16 @@ from collections.abc import Sequence
 from dataclasses import astuple, replace
 from typing import Any
 
-from .shared_rows import Server, inbox_of, key_of, pack, pairs, unpack
+from .shared_kept import Kept
+from .shared_rows import inbox_of, key_of, pack, pairs, unpack
 from .tables import OPEN_STATES, READY, Arrived, Expected, Onward, Row
 
 #: Rows that one prune takes: the writing thread is held up for so long.
 _FORGET_MAX = 1_000
 
 
-class RedisTx:
-    """`tables.Tx`. ``reads``: key -> what was there; ``writes``: key -> what is to be (None: gone);
-    ``moves``: [command, key, …] of what changes without being read."""
-
-    def __init__(self, server: Server) -> None:
-        self._server = server
-        self.reads: dict[str, bytes | None] = {}
-        self.writes: dict[str, bytes | None] = {}
-        self.moves: list[list[Any]] = []
-
-    def back_to(self, writes: dict[str, bytes | None], moves: int) -> None:
-        """Undo one job of several; what it read was read."""
-        self.writes = writes
-        del self.moves[moves:]
-
-    def _get(self, key: str) -> bytes | None:
-        if key in self.writes:
-            return self.writes[key]
-        if key not in self.reads:
-            self._fetch([key])
-        return self.reads[key]
-
-    def _fetch(self, keys: Sequence[str]) -> None:
-        missing = [key for key in dict.fromkeys(keys) if key not in self.reads]
-        if missing:
-            self.reads |= dict(zip(missing, self._server.get(missing), strict=True))
-
-    def _list(self, key: str) -> list[Any]:
-        value = self._get(key)
-        found: list[Any] = [] if value is None else json.loads(value)
-        return found
-
-    def _put_list(self, key: str, value: list[Any]) -> None:
-        self.writes[key] = json.dumps(value, separators=(",", ":")).encode()
+class RedisTx(Kept):
+    """`tables.Tx`."""
 
     # --- the ledger --------------------------------------------------------------------------
 
@@ -81,7 +50,11 @@ class RedisTx:
     def add(self, row: Row, now: int) -> int:
         n = self._server.number("n")
         key, line = key_of(row.workspace, row.send_id), f"o:{row.workspace}/{row.operation_id}"
-        self._keep(replace(row, n=n), {"created_at": now})
+        more: dict[str, Any] = {"created_at": now}
+        if row.state in OPEN_STATES:
+            more["counted"] = True  # rows of earlier versions are not
+            self._count_open(row, 1)
+        self._keep(replace(row, n=n), more)
         self.writes[f"n:{n}"] = key.encode()
         self._put_list(line, [*self._list(line), row.send_id])
         self._count(row.state, 1)
@@ -94,7 +67,10 @@ class RedisTx:
         assert found is not None
         self._count(found[0].state, -1)
         self._count(row.state, 1)
-        self._keep(row, found[1] | {"settled_at": settled_at})
+        more = found[1] | {"settled_at": settled_at}
+        if row.state not in OPEN_STATES and more.pop("counted", False):
+            self._count_open(row, -1)
+        self._keep(row, more)
 
     def acknowledge(self, workspace: str, device: str, send_ids: Sequence[str], now: int) -> None:
         for send_id in send_ids:
@@ -145,11 +121,19 @@ class RedisTx:
         found = self._ask("HGETALL", "states")
         return {state.decode(): int(n) for state, n in found.items()}
 
-    def _ask(self, command: str, key: str, *words: Any) -> Any:
-        return self._server.ask(command, key, *words)
-
     def _count(self, state: str, by: int) -> None:
         self.moves.append(["HINCRBY", "states", state, by])
+
+    def open_of(self) -> dict[tuple[str, str], int]:
+        found = {}
+        for name, n in self._ask("HGETALL", "open").items():
+            workspace, _, device = name.decode().partition("/")
+            if int(n) > 0:
+                found[workspace, device] = int(n)
+        return found
+
+    def _count_open(self, row: Row, by: int) -> None:
+        self.moves.append(["HINCRBY", "open", f"{row.workspace}/{row.device}", by])
 
     def _point(self, n: int, by: int) -> None:
         """One key more, or less, has its answer from this row."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 
 from fieldpost.engine.errors import DecryptionError
@@ -69,9 +69,9 @@ class SharedDevices(Devices):
 
     def __init__(self, link: Link, monotonic: Callable[[], float] = time.monotonic) -> None:
         """Raises as `Link.ask`."""
+        super().__init__(monotonic)
         self._link = link
-        self._monotonic = monotonic
-        self._key = f"{link.prefix}:g:devices"
+        self._key, self._seen_key = f"{link.prefix}:g:devices", f"{link.prefix}:g:seen"
         self._looking = asyncio.Lock()
         self._devices: list[Device] = []
         self._look()
@@ -97,10 +97,22 @@ class SharedDevices(Devices):
         self._link.ask("HSET", self._key, device.id, json.dumps(asdict(device)))
         self._look()
 
-    def _forget(self, name: str) -> int:
+    def _forget(self, gone: Callable[[Device], bool]) -> int:
         self._look()
-        gone = [each.id for each in self._devices if each.name == name]
-        if gone:
-            self._link.ask("HDEL", self._key, *gone)
+        ids = [each.id for each in self._devices if gone(each)]
+        if ids:
+            self._link.ask("HDEL", self._key, *ids)
+            self._link.ask("HDEL", self._seen_key, *ids)
         self._look()
-        return len(gone)
+        return len(ids)
+
+    def _keep_seen(self, seen: Mapping[str, int]) -> None:
+        known = {each.id for each in self._devices}
+        words = [word for id_, at in seen.items() if id_ in known for word in (id_, at)]
+        if words:
+            self._link.ask("HSET", self._seen_key, *words)
+
+    def _kept_seen(self) -> dict[str, int]:
+        return {
+            id_.decode(): int(at) for id_, at in self._link.ask("HGETALL", self._seen_key).items()
+        }

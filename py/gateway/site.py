@@ -14,6 +14,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from fieldpost.destinations.direct import dump
+
+from .direct import ASSETS, OVERLAID, Overlay, connect_src
 from .problems import Problem
 from .settings import Settings
 
@@ -68,17 +71,24 @@ class Site:
     def __init__(self, settings: Settings) -> None:
         self._root = settings.site.resolve() if settings.site else None
         self._page_policy, self._script_policy = policies(settings.direct_origins)
+        told = settings.direct
+        if told is None and settings.direct_origins:
+            told = dump([])
+        self._overlay = None if told is None else Overlay(told, settings.direct_origins)
         self._files: dict[Path, File] = {}
         self._locks: dict[Path, asyncio.Lock] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope)
+        response = await self.file(request, request.path_params["path"])
+        await response(scope, receive, send)
+
+    async def file(self, request: Request, name: str) -> Response:
+        """The file of this path. Raises `Problem` NOT_FOUND, METHOD_NOT_ALLOWED."""
         if request.method not in ("GET", "HEAD"):
             raise Problem("METHOD_NOT_ALLOWED", "Only GET.", headers={"Allow": "GET, HEAD"})
-        path, stamp = await asyncio.to_thread(self._find, request.path_params["path"])
-        file = await self._file(path, stamp)
-        response = await self._response(request, path, file)
-        await response(scope, receive, send)
+        path, stamp = await asyncio.to_thread(self._find, name)
+        return await self._response(request, path, await self._file(path, stamp))
 
     def _find(self, name: str) -> tuple[Path, tuple[int, int]]:
         """The file of a path and its (mtime in ns, size). Raises `Problem` NOT_FOUND."""
@@ -102,7 +112,7 @@ class Site:
         async with lock:  # the first two visitors do not compress the same wasm twice
             file = self._files.get(path)
             if file is None or file.stamp != stamp:
-                file = await asyncio.to_thread(_load, path, stamp)
+                file = await asyncio.to_thread(self._load, path, stamp)
                 self._files[path] = file
         return file
 
@@ -123,8 +133,34 @@ class Site:
         if packed:
             headers["Content-Encoding"] = "gzip"
             return Response(file.packed, headers=headers)
-        body = await asyncio.to_thread(path.read_bytes)
+        body = await asyncio.to_thread(self._bytes, path)
         return Response(body, headers=headers)
+
+    def _bytes(self, path: Path) -> bytes:
+        laid = self._laid_over(path)
+        return path.read_bytes() if laid is None else laid
+
+    def _laid_over(self, path: Path) -> bytes | None:
+        """Instead of the file as built, None where that is served."""
+        root = self._root
+        name = None if root is None else path.relative_to(root).as_posix()
+        if self._overlay is None or root is None or name not in OVERLAID:
+            return None
+        if not (root / ASSETS).is_file():  # another app than this one
+            return None
+        return self._overlay.files(lambda other: (root / other).read_bytes())[name]
+
+    def _load(self, path: Path, stamp: tuple[int, int]) -> File:
+        laid = self._laid_over(path)
+        data = path.read_bytes() if laid is None else laid
+        etag = hashlib.sha256(data).hexdigest()[:32]
+        packed = None
+        if path.suffix in _COMPRESSED and len(data) >= _COMPRESS_FROM_BYTES:
+            built = path.with_name(path.name + ".gz")
+            # mtime=0: the same file has the same bytes in every process.
+            packed = built.read_bytes() if laid is None and _fresh(built, path) else _gzip(data)
+            packed = packed if len(packed) < len(data) else None
+        return File(stamp, etag, len(data), packed)
 
     def _policy(self, path: Path) -> str:
         return self._script_policy if path.suffix in (".js", ".mjs") else self._page_policy
@@ -136,7 +172,7 @@ def policies(direct_origins: tuple[str, ...]) -> tuple[str, str]:
     PyScript evaluates strings, so its page cannot do with less; a service worker inherits no
     policy, so its own file carries one.
     """
-    connect = " ".join(("connect-src 'self' blob:", *direct_origins))
+    connect = connect_src(direct_origins)
     page = (
         "default-src 'self'; script-src 'self' 'unsafe-eval'; worker-src 'self' blob:; "
         f"{connect}; img-src 'self' blob: data:; style-src 'self'; object-src 'none'; "
@@ -147,18 +183,6 @@ def policies(direct_origins: tuple[str, ...]) -> tuple[str, str]:
         "base-uri 'none'; frame-ancestors 'none'"
     )
     return page, script
-
-
-def _load(path: Path, stamp: tuple[int, int]) -> File:
-    data = path.read_bytes()
-    etag = hashlib.sha256(data).hexdigest()[:32]
-    packed = None
-    if path.suffix in _COMPRESSED and len(data) >= _COMPRESS_FROM_BYTES:
-        built = path.with_name(path.name + ".gz")
-        # mtime=0: the same file has the same bytes in every process.
-        packed = built.read_bytes() if _fresh(built, path) else _gzip(data)
-        packed = packed if len(packed) < len(data) else None
-    return File(stamp, etag, len(data), packed)
 
 
 def _gzip(data: bytes) -> bytes:

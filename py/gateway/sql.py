@@ -25,6 +25,8 @@ CREATE TABLE IF NOT EXISTS ledger (
 CREATE UNIQUE INDEX IF NOT EXISTS ledger_key ON ledger (workspace, send_id);
 CREATE INDEX IF NOT EXISTS ledger_operation ON ledger (workspace, operation_id);
 CREATE INDEX IF NOT EXISTS ledger_acked ON ledger (acked_at) WHERE acked_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS ledger_open ON ledger (workspace, device)
+  WHERE state IN ('accepted', 'handed_over', 'busy');
 CREATE TABLE IF NOT EXISTS attachments (
   entry INTEGER NOT NULL, position INTEGER NOT NULL, attachment_id TEXT NOT NULL,
   parts INTEGER NOT NULL, held INTEGER NOT NULL,
@@ -157,6 +159,14 @@ class SqlTx:
 
     def states(self) -> dict[str, int]:
         return dict(self.execute("SELECT state, n FROM counters").fetchall())
+
+    def open_of(self) -> dict[tuple[str, str], int]:
+        # In the words of the partial index, which has no other rows.
+        found = self.execute(
+            "SELECT workspace, device, count(*) FROM ledger"
+            " WHERE state IN ('accepted', 'handed_over', 'busy') GROUP BY workspace, device"
+        )
+        return {(workspace, device): n for workspace, device, n in found}
 
     def _row(self, where: str, *values: str | int) -> Row | None:
         found = self.execute(_ROW + where, values).fetchone()

@@ -8,17 +8,16 @@ it. Every mistake is found before the gateway starts, and told by its place.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import stat
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fieldpost.destinations.adapter import Adapter
-from fieldpost.destinations.fieldmap import read_map
+from fieldpost.destinations.configured import Wrong as _Wrong
+from fieldpost.destinations.configured import adapter_of
 from fieldpost.engine.errors import ConfigError
 from fieldpost.engine.limits import REQUESTS_MAX
 from fieldpost.engine.model import are_names
@@ -35,15 +34,14 @@ from fieldpost.ports import Transport
 from fieldpost.runtime.routes import Lane
 from fieldpost.security.cipher import Cipher
 
+from .direct import read_file
 from .relayed import Relayed
 from .settings import CannotStart
 from .types import Type
 
 #: The inbox is the gateway's own.
 _RESERVED = frozenset({"inbox"})
-#: Of an adapter, given by the gateway and not by its settings.
-_OURS = frozenset({"lane", "declaration", "token", "credential", "fields"})
-_TABLE = frozenset({"type", "title", "requests", "settings", "credential", "fields"})
+_TABLE = frozenset({"direct", "type", "title", "requests", "settings", "credential", "fields"})
 #: Type of credential -> its members; those with a question mark may be left out.
 _CREDENTIALS: dict[str, tuple[str, ...]] = {
     "basic": ("username", "password"),
@@ -63,6 +61,7 @@ class System:
     adapter: Adapter
     credential: Credential | None
     requests: int
+    type: str = ""
 
     @property
     def lane(self) -> Lane:
@@ -73,24 +72,12 @@ class System:
         return Relayed(self.name, self.title, self.adapter.declaration, cipher)
 
 
-class _Wrong(Exception):
-    """One mistake, in words."""
-
-
 def read_systems(
     path: Path, types: Mapping[str, Type], environ: Mapping[str, str] = os.environ
 ) -> list[System]:
-    """Raises `CannotStart` with every mistake in the file."""
-    try:
-        given = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CannotStart(f"{path} cannot be read ({error.strerror}).") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise CannotStart(f"{path} is not TOML: {error}.") from error
+    """Those behind the gateway. Raises `CannotStart` with every mistake in the file."""
+    tables, _direct = read_file(path)
     private = not path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)
-    tables = given.get("destinations")
-    if not isinstance(tables, dict) or not tables:
-        raise CannotStart(f"{path} has no table [destinations.<name>].")
     systems: list[System] = []
     wrong: dict[str, str] = {}
     for name, table in tables.items():
@@ -114,6 +101,8 @@ def _system(name: str, table: Any, types: Mapping[str, Type], secrets: _Secrets)
         raise _Wrong("must be a table")
     if unknown := sorted(set(table) - _TABLE):
         raise _Wrong(f"has {unknown[0]!r}, which is not known")
+    if table.get("direct", False) is not False:
+        raise _Wrong("direct must be true or false")
     type_ = types.get(str(table.get("type")))
     if type_ is None:
         raise _Wrong(f"must have a type: one of {', '.join(sorted(types))}")
@@ -121,27 +110,11 @@ def _system(name: str, table: Any, types: Mapping[str, Type], secrets: _Secrets)
     if type(requests) is not int or not 1 <= requests <= REQUESTS_MAX:
         raise _Wrong(f"requests must be 1 to {REQUESTS_MAX}")
     credential = _credential(table["credential"], secrets) if "credential" in table else None
-    settings, cls = table.get("settings", {}), type_.adapter
-    if missing := type_.missing(settings):
+    if missing := type_.missing(table.get("settings", {})):
         raise _Wrong(f"{missing} is missing")
-    settings = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()
-    }
-    known = {each.name for each in dataclasses.fields(cls) if each.init} - _OURS
-    if unknown := sorted(set(settings) - known):
-        raise _Wrong(f"settings.{unknown[0]} is not known; there is {', '.join(sorted(known))}")
-    own_map = next((each for each in dataclasses.fields(cls) if each.name == "fields"), None)
-    if own_map is not None:
-        # Of the field, not of an adapter: some cannot be made before they know where to send.
-        default = own_map.default_factory()  # type: ignore[operator]
-        settings["fields"] = read_map(table.get("fields", {}), default)
-    elif "fields" in table:
-        raise _Wrong("takes no fields: what is sent is the item as it is")
-    try:
-        adapter = cls(name, credential=name if credential else "", **settings)
-    except (TypeError, ValueError) as error:
-        raise _Wrong(f"settings: {error}") from error
-    return System(name, str(table.get("title") or name), adapter, credential, requests)
+    adapter = adapter_of(type_.adapter, name, table, credential=credential is not None)
+    title, of = str(table.get("title") or name), str(table["type"])
+    return System(name, title, adapter, credential, requests, of)
 
 
 @dataclass(frozen=True, slots=True)

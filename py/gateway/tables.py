@@ -111,6 +111,9 @@ class Tx(Protocol):
     def states(self) -> dict[str, int]:
         """State -> rows of the ledger."""
 
+    def open_of(self) -> dict[tuple[str, str], int]:
+        """(workspace, device) -> its rows of the ledger without an end, where there are any."""
+
     # --- attachments -------------------------------------------------------------------------
 
     def expect(self, n: int, attachments: Sequence[Expected]) -> None: ...

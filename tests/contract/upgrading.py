@@ -17,7 +17,7 @@ from fieldpost.engine.transitions import State
 from fieldpost.ports import Store
 from fieldpost.runtime.driver import Host
 from fieldpost.runtime.queue import Queue
-from fieldpost.testing.fakes import FakeClock, FakeGateway, FakeLink, LocalTabs, SeededEntropy
+from fieldpost.testing.fakes import FakeGateway, FakeLink, LocalTabs, SeededEntropy, SteadyClock
 from fieldpost.testing.storecontract.support import check
 
 _DEVICE = "00000000-0000-7000-8000-00000000000d"
@@ -51,7 +51,8 @@ class Upgraded:
         self.ids: dict[str, str] = {name: id_ for name, (id_, _) in told["rows"].items()}
         self.states: dict[str, str] = {name: state for name, (_, state) in told["rows"].items()}
         self.gateway = gateway_of(told, store)
-        self.clock, self.link = FakeClock(told["now"]), FakeLink(online=False)
+        # Not one that runs ahead while a disk is slow: what expires would do so too soon.
+        self.clock, self.link = SteadyClock(told["now"]), FakeLink(online=False)
         host = Host(store, self.gateway, self.clock, SeededEntropy(99), self.link, LocalTabs())
         destination = GatewayDestination("https://post.example/", _DEVICE)
         self.queue = Queue(host, destination, owner="upgraded", config=_CONFIG)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from tests.destinations.vendor_worlds import MIB, DestinationWorld
+from tests.destinations.world import MIB, MINUTE, TICKET, World, goes_through, talk
 
 from fieldpost.destinations.autotask import Autotask
 from fieldpost.engine.errors import InvalidItem
@@ -13,6 +13,7 @@ from fieldpost.engine.model import Item
 from fieldpost.engine.outcome import Class
 from fieldpost.engine.transitions import State
 from fieldpost.ports import NoAnswer, Request, Response
+from fieldpost.testing.fakes import FakeClock
 from fieldpost.testing.vendors.autotask import (
     PAGE,
     FakeAutotask,
@@ -28,13 +29,6 @@ from fieldpost.testing.vendors.base import (
     says_after,
 )
 
-TICKET = {
-    "summary": "Pump 3 is leaking",
-    "description": "At the flange.",
-    "severity": "high",
-    "category": "hardware",
-    "user": {"name": "Ana", "email": "ana@shop.example"},
-}
 VENDOR = "https://webservices.autotask.net"
 ZONE = "https://zone3.autotask.example/ATServicesRest/"
 ID = "01975b5e-1000-7000-8000-000000000001"
@@ -58,11 +52,11 @@ def adapter(**named: object) -> Autotask:
     return Autotask(**{**fields, **named})
 
 
-def world(**named: object) -> DestinationWorld:
-    return DestinationWorld(bench, **named)
+def world(**named: object) -> World:
+    return World(bench, **named)
 
 
-def vendor(made: DestinationWorld) -> FakeAutotask:
+def vendor(made: World) -> FakeAutotask:
     assert isinstance(made.vendor, FakeAutotask)
     return made.vendor
 
@@ -79,7 +73,8 @@ def test_the_intent_is_the_ticket_and_the_same_bytes_each_time() -> None:
         "companyID": 175,
         "dueDateTime": "2025-06-16T15:06:40Z",
         "title": "Pump 3 is leaking",
-        "description": "At the flange.\n\nCategory: hardware\nReported by: Ana ana@shop.example",
+        "description": "Since this morning.\nAt the *second* seal.\n\nCategory: hardware\n"
+        "Reported by: Ada Byron ada@example.org",
         "priority": 1,
         "status": 1,
         "externalID": ID,
@@ -109,7 +104,9 @@ def test_a_request_names_its_credential_and_holds_no_secret() -> None:
         (answer({"errors": ["Being changed"]}, 409), Class.UNKNOWN, "online"),
         (answer({"errors": ["Missing Required Field: title;"]}, 500), Class.PERMANENT, "online"),
         (answer({"errors": ["An error occurred."]}, 500), Class.UNKNOWN, "unreachable"),
+        # A 503 says nothing of whether it acted, and a create is not to be repeated then.
         (answer({"errors": ["Slow down"]}, 503), Class.UNKNOWN, "limited"),
+        (answer({"errors": ["Slow down"]}, 429), Class.RATE_LIMITED, "limited"),
         (answer({"errors": ["Too big"]}, 413), Class.TOO_LARGE, "online"),
         (answer({"itemId": None}), Class.UNKNOWN, None),
         (answer({"itemId": True}), Class.UNKNOWN, None),
@@ -131,29 +128,6 @@ def test_a_refusal_names_the_fields_as_the_form_does() -> None:
     (outcome,) = adapter().read([item()], refused).outcomes
     assert outcome.fields == {"summary": "is required by the destination"}
     assert outcome.text == "Missing Required Field: title; The picklist is wrong."
-
-
-@pytest.mark.parametrize(
-    ("headers", "wait"),
-    [
-        ({"retry_after": "120"}, 120_000),
-        (
-            {
-                "retry_after": "Sun, 15 Jun 2025 12:02:00 GMT",
-                "date": "Sun, 15 Jun 2025 12:00:00 GMT",
-            },
-            120_000,
-        ),
-    ],
-)
-@pytest.mark.parametrize("status", [429, 503])
-def test_a_wait_that_is_asked_for(status: int, headers: dict[str, str], wait: int) -> None:
-    reading = adapter().read([item()], answer({"errors": ["Later"]}, status, **headers))
-    assert (reading.contact.state, reading.contact.pause_ms) == ("limited", wait)
-    (outcome,) = reading.outcomes
-    assert outcome.retry_after_ms == wait
-    # A 503 says nothing of whether it acted, and a create is not to be repeated then.
-    assert outcome.cls is (Class.RATE_LIMITED if status == 429 else Class.UNKNOWN)
 
 
 def found(*rows: dict[str, object], next_url: str | None = None) -> Response:
@@ -205,7 +179,7 @@ def test_the_secret_goes_to_no_place_but_the_vendors(lookup: str, zone: str, tru
 async def test_the_zone_is_asked_for_before_anything_else() -> None:
     made = world()
     assert not made.adapter.located
-    ticket = await made.queue.enqueue("ticket", TICKET)
+    ticket = await made.add()
     await made.queue.sync()
     asked, created = made.vendor.requests
     assert asked.url.endswith("/zoneInformation?user=api%40shop.example")
@@ -213,7 +187,7 @@ async def test_the_zone_is_asked_for_before_anything_else() -> None:
     assert created.headers["Secret"] == "s3cret"
     assert await made.state(ticket) is State.COMPLETED
     (record,) = made.vendor.records
-    assert (record.op, record.fields["queueID"]) == (ticket.id, 8)
+    assert (record.op, record.fields["queueID"]) == (ticket, 8)
     row = await made.detail(ticket)
     assert row["remote_id"] == record.id
     assert row["remote_url"].endswith(f"TicketID={record.id}")
@@ -222,8 +196,8 @@ async def test_the_zone_is_asked_for_before_anything_else() -> None:
 async def test_nothing_is_sent_while_the_zone_is_not_known() -> None:
     made = world()
     made.adapter.user = "nobody@shop.example"
-    ticket = await made.queue.enqueue("ticket", TICKET)
-    await made.settle(minutes=3)
+    ticket = await made.add()
+    await made.settle(3 * MINUTE)
     assert await made.state(ticket) is State.PENDING
     assert all("zoneInformation" in r.url for r in made.vendor.requests)
     made.adapter.user = "api@shop.example"
@@ -233,26 +207,24 @@ async def test_nothing_is_sent_while_the_zone_is_not_known() -> None:
 
 async def test_a_zone_that_moved_is_asked_for_again() -> None:
     made = world()
-    first = await made.queue.enqueue("ticket", TICKET)
+    first = await made.add()
     await made.queue.sync()
     made.vendor.faults = [to_another_zone]
-    second = await made.queue.enqueue("ticket", TICKET)
+    second = await made.add()
     await made.settle()
     assert [await made.state(each) for each in (first, second)] == [State.COMPLETED] * 2
     assert made.adapter.zone.endswith("/Zone9/ATServicesRest/")
-    assert [len(made.vendor.with_op(each.id)) for each in (first, second)] == [1, 1]
+    assert [len(made.vendor.with_op(each)) for each in (first, second)] == [1, 1]
 
 
 @pytest.mark.parametrize("fault", [lose_answer, cut_before, says(500), says_after(502)])
 async def test_an_answer_that_is_lost_makes_neither_a_double_nor_a_loss(fault: Fault) -> None:
     made = world()
     made.vendor.faults = [fault]
-    ticket = await made.queue.enqueue("ticket", TICKET)
+    ticket = await made.add()
     await made.queue.sync()
     assert await made.state(ticket) is State.UNKNOWN
-    await made.settle()
-    assert await made.state(ticket) is State.COMPLETED
-    assert len(made.vendor.with_op(ticket.id)) == 1
+    await made.delivered(ticket)
     first, *_ = [r for r in made.vendor.requests if r.method == "POST"][1:]
     assert first.url.endswith("/Tickets/query")  # asked before anything is sent again
 
@@ -260,7 +232,7 @@ async def test_an_answer_that_is_lost_makes_neither_a_double_nor_a_loss(fault: F
 async def test_doubles_that_somebody_made_are_reported() -> None:
     made = world()
     made.vendor.faults = [lose_answer]
-    ticket = await made.queue.enqueue("ticket", TICKET)
+    ticket = await made.add()
     await made.queue.sync()
     again = next(r for r in made.vendor.requests if r.url.endswith("/Tickets"))
     made.vendor.answer(again)
@@ -273,8 +245,8 @@ async def test_doubles_that_somebody_made_are_reported() -> None:
 async def test_files_follow_and_are_the_same_bytes() -> None:
     made = world()
     data = bytes(range(256)) * 4096 * 2 + b"odd"  # over the border of a part, not of three bytes
-    files = [await made.file("pump.jpg", data), await made.file("lühr.txt", b"x")]
-    ticket = await made.queue.enqueue("ticket", TICKET, attachments=files)
+    files = [await made.file(data, "pump.jpg"), await made.file(b"x", "lühr.txt")]
+    ticket = await made.add(*files)
     await made.settle()
     assert await made.state(ticket) is State.COMPLETED
     assert [(n, d) for n, _, d in made.vendor.records[0].files] == [
@@ -287,8 +259,8 @@ async def test_files_follow_and_are_the_same_bytes() -> None:
 async def test_a_file_whose_answer_is_lost_is_looked_for_first(fault: Fault) -> None:
     made = world()
     file = await made.file()
-    ticket = await made.queue.enqueue("ticket", TICKET, attachments=[file])
-    made.vendor.faults = [lambda v, r, go: go(), fault]
+    ticket = await made.add(file)
+    made.vendor.faults = [goes_through, fault]
     await made.settle()
     assert await made.state(ticket) is State.COMPLETED
     assert [name for name, _, _ in made.vendor.records[0].files] == ["pump.jpg"]
@@ -296,13 +268,13 @@ async def test_a_file_whose_answer_is_lost_is_looked_for_first(fault: Fault) -> 
 
 async def test_a_file_among_more_than_one_page_of_them_is_found() -> None:
     made = world()
-    ticket = await made.queue.enqueue("ticket", TICKET, attachments=[await made.file()])
+    ticket = await made.add(await made.file())
 
     def behind_others(v: FakeAutotask, r: Request, go: object) -> Response:
         v.records[0].files += [(f"{n}.jpg", "", b"") for n in range(PAGE)]
         return lose_answer(v, r, go)
 
-    made.vendor.faults = [lambda v, r, go: go(), behind_others]
+    made.vendor.faults = [goes_through, behind_others]
     await made.settle()
     assert await made.state(ticket) is State.COMPLETED
     assert [n for n, _, _ in made.vendor.records[0].files].count("pump.jpg") == 1
@@ -312,9 +284,9 @@ async def test_a_file_among_more_than_one_page_of_them_is_found() -> None:
 async def test_a_file_whose_size_is_not_told_is_a_persons_to_look_at() -> None:
     made = world()
     vendor(made).sizes_told = False
-    ticket = await made.queue.enqueue("ticket", TICKET, attachments=[await made.file()])
-    made.vendor.faults = [lambda v, r, go: go(), lose_answer]
-    await made.settle(minutes=30)
+    ticket = await made.add(await made.file())
+    made.vendor.faults = [goes_through, lose_answer]
+    await made.settle(30 * MINUTE)
     assert await made.state(ticket) is State.COMPLETED
     (letter,) = (await made.queue.list("attention"))["rows"]
     assert letter["kind"] == "attachment"
@@ -323,33 +295,20 @@ async def test_a_file_whose_size_is_not_told_is_a_persons_to_look_at() -> None:
 
 async def test_a_file_that_is_too_large_holds_up_nothing() -> None:
     made = world()
-    files = [await made.file("video.mp4", b"v" * 6 * MIB), await made.file("pump.jpg")]
-    ticket = await made.queue.enqueue("ticket", TICKET, attachments=files)
-    await made.settle(minutes=30)
+    files = [await made.file(b"v" * 6 * MIB, "video.mp4"), await made.file(name="pump.jpg")]
+    ticket = await made.add(*files)
+    await made.settle(30 * MINUTE)
     assert await made.state(ticket) is State.COMPLETED
     assert [n for n, _, _ in made.vendor.records[0].files] == ["pump.jpg"]
     (letter,) = (await made.queue.list("attention"))["rows"]
     assert letter["title"] == "video.mp4"
 
 
-async def test_a_wrong_secret_waits_for_another_one() -> None:
-    made = world()
-    right = made.transport.credentials["autotask"]
-    made.transport.credentials["autotask"] = {**right, "Secret": "wrong"}
-    ticket = await made.queue.enqueue("ticket", TICKET)
-    await made.settle(minutes=5)
-    assert await made.state(ticket) is State.PENDING
-    made.transport.credentials["autotask"] = right
-    await made.settle()
-    assert await made.state(ticket) is State.COMPLETED
-    assert len(made.vendor.records) == 1
-
-
 async def test_too_many_at_once_are_tried_again_later() -> None:
     made = world(requests=Autotask.requests_most)
-    tickets = [await made.queue.enqueue("ticket", TICKET) for _ in range(5)]
+    tickets = [await made.add() for _ in range(5)]
     await made.queue.sync()  # it knows its zone
-    more = [await made.queue.enqueue("ticket", TICKET) for _ in range(5)]
+    more = [await made.add() for _ in range(5)]
     vendor(made).under_way = 3
     await made.queue.sync()
     vendor(made).under_way = 0
@@ -361,25 +320,20 @@ async def test_too_many_at_once_are_tried_again_later() -> None:
 async def test_what_the_site_refuses_is_shown_with_its_field() -> None:
     made = world()
     vendor(made).required += ("subIssueType",)
-    ticket = await made.queue.enqueue("ticket", TICKET)
-    await made.settle(minutes=10)
+    ticket = await made.add()
+    await made.settle(10 * MINUTE)
     assert await made.state(ticket) is State.FAILED
     assert "subIssueType" in json.dumps((await made.detail(ticket))["history"])
     assert made.vendor.records == []
 
 
 def test_what_the_site_asks_for_is_told_in_the_forms_own_words() -> None:
-    made, fake, credentials = bench(type("Clock", (), {"now": lambda: 0}))
+    made, fake, credentials = bench(FakeClock())
     assert isinstance(fake, FakeAutotask)
     fake.required += ("subIssueType",)
     fake.columns.append("subIssueType")
     made.zone = fake.url + fake.zone_path
-    script = made.discover()
-    request = next(script)
-    request.headers.update(credentials[request.credential])
-    with pytest.raises(StopIteration) as end:
-        script.send(fake.answer(request))
-    found = end.value.value
+    found = talk(made.discover(), fake, credentials)
     assert found.required["ticket"] == ("summary", "severity", "subIssueType")
     assert found.choices["ticket"] == {"severity": ("high", "medium", "low")}
     assert found.max_length["ticket"] == {"summary": 255}

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from functools import partial
 
 import pytest
 from tests.destinations import benches, roundup
@@ -12,6 +13,7 @@ from tests.destinations import benches, roundup
 from fieldpost.testing import vendors
 from fieldpost.testing.adaptercontract import CASES, NotForThis, SteadyClock, maker
 from fieldpost.testing.adaptercontract.bench import Factory
+from fieldpost.testing.vendors import jira
 
 
 def _factories() -> dict[str, Factory]:
@@ -19,6 +21,7 @@ def _factories() -> dict[str, Factory]:
         "gateway": benches.gateway,
         "warehouse": benches.warehouse,
         "roundup": roundup.bench,
+        "jira-datacenter": partial(jira.bench, flavour="datacenter"),
     }
     for module in pkgutil.iter_modules(vendors.__path__):
         made = importlib.import_module(f"{vendors.__name__}.{module.name}")

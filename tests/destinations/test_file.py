@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.destinations.vendor_worlds import MIB, DestinationWorld, SteadyClock
+from tests.destinations.world import MIB, MINUTE, TICKET, World
 
 from fieldpost.destinations.adapter import Adapter
 from fieldpost.destinations.file import FileLines
@@ -29,7 +29,7 @@ from fieldpost.testing.vendors.base import Vendor, answer
 from fieldpost.testing.vendors.file import bench
 
 ID = "01975b5e-1000-7000-8000-000000000001"
-TICKET = {"summary": "Pump 3 is leaking ☔", "severity": "high"}
+RAIN = {"summary": "Pump 3 is leaking ☔"}
 
 
 def item(n: int = 1) -> Item:
@@ -49,7 +49,7 @@ def lines_of(path: Path) -> list[dict[str, object]]:
     return [json.loads(each) for each in text.splitlines()]
 
 
-class DiskWorld(DestinationWorld):
+class DiskWorld(World):
     """The adapter writes to a folder of this machine."""
 
     def __init__(self, folder: Path):
@@ -57,10 +57,10 @@ class DiskWorld(DestinationWorld):
             _, vendor, _ = bench(clock)
             return FileLines(url=(folder / "items.jsonl").as_uri()), vendor, {}
 
-        super().__init__(on_disk, clock=SteadyClock())
+        super().__init__(on_disk)
         self.path = folder / "items.jsonl"
         self.sink = Losing(FileSink(self.store, folder))
-        self.queue = self.open(BySchemeTransport({"file": self.sink}))
+        self.open(BySchemeTransport({"file": self.sink}))
 
 
 class Losing:
@@ -271,22 +271,22 @@ async def test_another_scheme_has_no_way_out(tmp_path: Path) -> None:
 
 async def test_items_are_lines_in_their_order(tmp_path: Path) -> None:
     made = DiskWorld(tmp_path)
-    tickets = [await made.queue.enqueue("ticket", {**TICKET, "n": n}) for n in range(120)]
+    tickets = [await made.add(**RAIN, n=n) for n in range(120)]
     await made.settle()
     assert {await made.state(each) for each in tickets} == {State.COMPLETED}
     found = lines_of(made.path)
-    assert [each["id"] for each in found] == [each.id for each in tickets]
+    assert [each["id"] for each in found] == tickets
     assert set(found[0]) == {"id", "send_id", "kind", "at", "payload"}
-    assert found[7]["payload"] == {**TICKET, "n": 7}
+    assert found[7]["payload"] == {**TICKET, **RAIN, "n": 7}
 
 
 async def test_an_answer_that_is_lost_makes_no_second_line(tmp_path: Path) -> None:
     made = DiskWorld(tmp_path)
     made.sink.losses = 3
-    tickets = [await made.queue.enqueue("ticket", TICKET, unique_key=str(n)) for n in range(5)]
+    tickets = [await made.add() for _ in range(5)]
     await made.settle()
     assert {await made.state(each) for each in tickets} == {State.COMPLETED}
-    assert sorted(str(each["id"]) for each in lines_of(made.path)) == sorted(t.id for t in tickets)
+    assert sorted(str(each["id"]) for each in lines_of(made.path)) == sorted(tickets)
 
 
 @pytest.mark.parametrize("losses", [0, 2])
@@ -294,8 +294,8 @@ async def test_files_lie_beside_it_by_their_hash(tmp_path: Path, losses: int) ->
     made = DiskWorld(tmp_path)
     made.sink.losses = losses
     data = bytes(range(256)) * 4096 * 2 + b"odd"
-    files = [await made.file("pump.jpg", data), await made.file("copy.jpg", data)]
-    ticket = await made.queue.enqueue("ticket", TICKET, attachments=files)
+    files = [await made.file(data, "pump.jpg"), await made.file(data, "copy.jpg")]
+    ticket = await made.add(*files)
     await made.settle()
     assert await made.state(ticket) is State.COMPLETED
     digest = hashlib.sha256(data).hexdigest()
@@ -306,7 +306,7 @@ async def test_files_lie_beside_it_by_their_hash(tmp_path: Path, losses: int) ->
     assert first["kind"] == "ticket"
     assert [each["payload"] for each in attached] == [
         {
-            "of": ticket.id,
+            "of": ticket,
             "name": name,
             "type": "image/jpeg",
             "size": len(data),
@@ -319,7 +319,7 @@ async def test_files_lie_beside_it_by_their_hash(tmp_path: Path, losses: int) ->
 
 async def test_a_file_that_cannot_be_read_leaves_nothing_behind(tmp_path: Path) -> None:
     made = DiskWorld(tmp_path)
-    file = await made.file("pump.jpg", b"x" * MIB * 2)
+    file = await made.file(b"x" * MIB * 2, "pump.jpg")
     upload = Upload(
         Request("PUT", made.path.as_uri(), {"Fieldpost-Line": "{}"}), str(file["id"]), MIB * 3, 3
     )
@@ -332,15 +332,15 @@ async def test_a_full_disk_holds_everything_until_there_is_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = DiskWorld(tmp_path)
-    ticket = await made.queue.enqueue("ticket", TICKET)
+    ticket = await made.add()
 
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, "full")
 
     with monkeypatch.context() as patched:
         patched.setattr(linefile.os, "write", full)
-        await made.settle(minutes=10)
-    assert (await made.get(ticket)).attempts == 0
+        await made.settle(10 * MINUTE)
+    assert (await made.queue.get(ticket)).attempts == 0
     lane = (await made.queue.status())["lanes"]["file"]
     assert "No space left" in json.dumps(lane)
     await made.settle()
@@ -350,13 +350,11 @@ async def test_a_full_disk_holds_everything_until_there_is_room(
 
 @pytest.mark.parametrize("fault", ["lose", "cut"])
 async def test_the_fake_keeps_the_same_promises(fault: str) -> None:
-    made = DestinationWorld(bench)
+    made = World(bench)
     faults: dict[str, Callable[..., Response]] = {"lose": _lose, "cut": _cut}
     made.vendor.faults = [faults[fault]] * 2
-    ticket = await made.queue.enqueue("ticket", TICKET, attachments=[await made.file()])
-    await made.settle()
-    assert await made.state(ticket) is State.COMPLETED
-    (record,) = made.vendor.records
+    ticket = await made.add(await made.file())
+    record = await made.delivered(ticket)
     assert record.files == [("pump.jpg", "image/jpeg", b"picture")]
 
 

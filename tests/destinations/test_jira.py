@@ -4,7 +4,6 @@ is none of success."""
 from __future__ import annotations
 
 import json
-import random
 from dataclasses import replace
 from typing import Any
 
@@ -12,19 +11,18 @@ import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.destinations.deliveries import HOUR, TICKET, Site
+from tests.destinations.readings import an_item
 from tests.destinations.specs import Spec
+from tests.destinations.world import HOUR, PHOTO, TICKET, World, goes_through
 
 from fieldpost.destinations.fieldmap import read_map
 from fieldpost.destinations.jira import DEFAULT_MAP, Jira, label_of
 from fieldpost.destinations.jira_text import document, file_name, label, one_line, plain, wiki
 from fieldpost.engine.canonical import canonical
 from fieldpost.engine.errors import InvalidItem
-from fieldpost.engine.model import Item
 from fieldpost.engine.outcome import Class
 from fieldpost.engine.transitions import State
 from fieldpost.ports import NoAnswer, Request, Response
-from fieldpost.testing.fakes import FakeClock
 from fieldpost.testing.vendors.base import (
     answer,
     cut_before,
@@ -34,9 +32,8 @@ from fieldpost.testing.vendors.base import (
 )
 from fieldpost.testing.vendors.jira import URL, FakeJira, bench, is_block
 
-OP = "01890a5d-ac96-774b-bcce-b302099a8057"
-NOW = 1_750_000_000_000
-ITEM = Item(OP, "ticket", "create", "jira", OP, NOW, NOW)
+ITEM = an_item()
+OP = ITEM.id
 CLOUD = Jira(base_url="https://acme.example/", project_key="ED")
 CENTRE = Jira(base_url="https://jira.acme.example", project_key="ED", flavour="datacenter")
 SPEC = Spec("jira-cloud-v3.slim.json")
@@ -44,16 +41,16 @@ SPEC = Spec("jira-cloud-v3.slim.json")
 NOT_DESCRIBED = ("/transitions", "/issueLink")
 
 
-def site_of(flavour: str) -> Site:
-    return Site(*bench(FakeClock(), flavour))
+def site_of(flavour: str) -> World:
+    return World(lambda clock: bench(clock, flavour))
 
 
 @pytest.fixture(params=["cloud", "datacenter"])
-def site(request: pytest.FixtureRequest) -> Site:
+def site(request: pytest.FixtureRequest) -> World:
     return site_of(request.param)
 
 
-def fake(site: Site) -> FakeJira:
+def fake(site: World) -> FakeJira:
     assert isinstance(site.vendor, FakeJira)
     return site.vendor
 
@@ -275,27 +272,23 @@ def test_of_several_the_oldest_is_adopted_and_all_are_named() -> None:
 # --- whole deliveries ----------------------------------------------------------------------------
 
 
-async def test_an_issue_and_its_files_byte_for_byte(site: Site) -> None:
-    photo = random.Random(1).randbytes(1_300_000) + b"\r\n--"
+async def test_an_issue_and_its_files_byte_for_byte(site: World) -> None:
     files = [
-        await site.file(photo, "Pumpe & Dichtung №3.jpg"),
+        await site.file(PHOTO, "Pumpe & Dichtung №3.jpg"),
         await site.file(b"a,b\n", 'lo"g.csv', "text/csv\r\nX: y"),
     ]
-    item = await site.add(attachments=files)
-    await site.settle()
-    assert await site.state(item) is State.COMPLETED
-    (record,) = fake(site).records
-    assert record.op == item
+    item = await site.add(*files)
+    record = await site.delivered(item)
     assert record.files == [
-        ("Pumpe & Dichtung №3.jpg", "image/jpeg", photo),
+        ("Pumpe & Dichtung №3.jpg", "image/jpeg", PHOTO),
         ("lo_g.csv", "application/octet-stream", b"a,b\n"),
     ]
     detail = await site.detail(item)
     assert (detail["remote_id"], detail["remote_url"]) == ("ED-1", f"{URL}/browse/ED-1")
 
 
-async def test_feedback_is_an_issue_too(site: Site) -> None:
-    await site.add({"rating": 4, "comment": "Works in\nthe tunnel"}, kind="feedback")
+async def test_feedback_is_an_issue_too(site: World) -> None:
+    await site.queue.enqueue("feedback", {"rating": 4, "comment": "Works in\nthe tunnel"})
     await site.settle()
     assert fake(site).records[0].fields["summary"] == "Feedback 4/5: Works in the tunnel"
 
@@ -304,7 +297,7 @@ async def test_all_that_goes_over_the_wire_is_as_described() -> None:
     site = site_of("cloud")
     vendor = fake(site)
     vendor.transitions = []
-    vendor.faults = [lambda _v, _r, go: (go(), go())[1], lambda _v, _r, go: go(), lose_answer]
+    vendor.faults = [lambda _v, _r, go: (go(), go())[1], goes_through, lose_answer]
     exchanged: list[tuple[Request, Response]] = []
     answered = vendor.answer
 
@@ -314,11 +307,11 @@ async def test_all_that_goes_over_the_wire_is_as_described() -> None:
         return response
 
     vendor.answer = listening  # type: ignore[method-assign]
-    item = await site.add(attachments=[await site.file(b"a"), await site.file(b"bc")])
+    item = await site.add(await site.file(b"a"), await site.file(b"bc"))
     await site.settle()
     assert await site.state(item) is State.COMPLETED
-    talk(site, site.adapter.sweep(ITEM, item, "ED-1"))
-    talk(site, site.adapter.discover())
+    site.talk(site.adapter.sweep(ITEM, item, "ED-1"))
+    site.talk(site.adapter.discover())
     kinds = set()
     for request, response in exchanged:
         if any(part in request.url for part in NOT_DESCRIBED):
@@ -339,7 +332,7 @@ def test_the_description_finds_mistakes() -> None:
 
 
 @pytest.mark.parametrize("fault", [lose_answer, says_after(502), says_after(503)])
-async def test_what_arrived_is_found_and_not_sent_again(site: Site, fault: Any) -> None:
+async def test_what_arrived_is_found_and_not_sent_again(site: World, fault: Any) -> None:
     fake(site).faults = [fault]
     item = await site.add()
     await site.settle()
@@ -348,7 +341,7 @@ async def test_what_arrived_is_found_and_not_sent_again(site: Site, fault: Any) 
     assert (await site.last(item))["outcome"] == "duplicate"
 
 
-async def test_a_search_that_lags_is_asked_until_it_shows_it(site: Site) -> None:
+async def test_a_search_that_lags_is_asked_until_it_shows_it(site: World) -> None:
     fake(site).lag_ms = 200_000
     fake(site).faults = [lose_answer]
     item, asked = await site.add(), []
@@ -365,7 +358,7 @@ async def test_a_search_that_lags_is_asked_until_it_shows_it(site: Site) -> None
 
 
 @pytest.mark.parametrize("fault", [cut_before, says(500)])
-async def test_what_never_arrived_goes_again_after_all_the_asking(site: Site, fault: Any) -> None:
+async def test_what_never_arrived_goes_again_after_all_the_asking(site: World, fault: Any) -> None:
     fake(site).faults = [fault]
     item = await site.add()
     began = site.clock.now()
@@ -373,26 +366,24 @@ async def test_what_never_arrived_goes_again_after_all_the_asking(site: Site, fa
         await site.turn()
         site.clock.advance(5_000)
     assert site.clock.now() - began >= 300_000
-    await site.settle()
-    assert await site.state(item) is State.COMPLETED
-    assert len(fake(site).with_op(item)) == 1
+    await site.delivered(item)
     (sweep,) = await site.kind("sweep")
     assert sweep["state"] == "completed"
     assert (await site.last(sweep["id"]))["text"] == "It is there once."
 
 
-async def doubled(site: Site, **options: Any) -> str:
+async def doubled(site: World, *files: dict[str, Any]) -> str:
     """An item that is there twice: its first copy stayed hidden for longer than was asked."""
     fake(site).lag_ms = 400_000
     fake(site).faults = [lose_answer]
-    item = await site.add(**options)
+    item = await site.add(*files)
     while len(fake(site).records) < 2:
         await site.turn()
         site.clock.advance(10_000)
     return item
 
 
-async def test_a_double_is_swept_closed_linked_and_told(site: Site) -> None:
+async def test_a_double_is_swept_closed_linked_and_told(site: World) -> None:
     item = await doubled(site)
     await site.settle()
     first, second = fake(site).records
@@ -406,17 +397,17 @@ async def test_a_double_is_swept_closed_linked_and_told(site: Site) -> None:
     assert text == "It was there 2 times; ED-1 is kept. ED-2 is a duplicate of it: closed."
 
 
-async def test_what_was_made_last_is_seen_before_the_search_shows_it(site: Site) -> None:
+async def test_what_was_made_last_is_seen_before_the_search_shows_it(site: World) -> None:
     await doubled(site)
     fake(site).lag_ms = 500_000  # of the second: past the sweep
     await site.settle()
     assert [r.open for r in fake(site).records] == [True, False]
 
 
-async def test_a_double_that_cannot_be_closed_is_labelled_and_commented(site: Site) -> None:
+async def test_a_double_that_cannot_be_closed_is_labelled_and_commented(site: World) -> None:
     fake(site).transitions = fake(site).transitions[:1]
     fake(site).link_types = set()
-    await doubled(site, attachments=[await site.file(b"photo")])
+    await doubled(site, await site.file(b"photo"))
     await site.settle()
     second = fake(site).records[1]
     assert second.open
@@ -436,7 +427,7 @@ async def test_a_double_that_cannot_be_closed_is_labelled_and_commented(site: Si
 async def test_a_sweep_that_is_cut_off_is_done_again(at: int, fault: Any) -> None:
     site = site_of("cloud")
     await doubled(site)
-    fake(site).faults = [*[lambda _v, _r, go: go()] * at, fault]
+    fake(site).faults = [*[goes_through] * at, fault]
     await site.settle()
     assert len([r for r in fake(site).records if r.open]) == 1
     assert fake(site).links == [("ED-2", "ED-1")]
@@ -453,14 +444,14 @@ async def test_a_double_that_is_closed_already_is_not_called_open() -> None:
         vendor.transitions = []  # as of what is closed
         raise NoAnswer("network")
 
-    fake(site).faults = [lambda _v, _r, go: go(), lambda _v, _r, go: go(), cut_when_closed]
+    fake(site).faults = [goes_through, goes_through, cut_when_closed]
     await site.settle()
     assert fake(site).comments == []
     (sweep,) = await site.kind("sweep")
     assert (await site.last(sweep["id"]))["text"].endswith("ED-2 is a duplicate of it: closed.")
 
 
-async def test_the_resolution_that_a_transition_offers_or_demands(site: Site) -> None:
+async def test_the_resolution_that_a_transition_offers_or_demands(site: World) -> None:
     fields = {"resolution": {"required": True, "allowedValues": [{"name": "Won't do"}]}}
     fake(site).transitions.append(
         {"id": "41", "name": "Mark as duplicate", "to": fake(site).transitions[1]["to"]}
@@ -471,7 +462,7 @@ async def test_the_resolution_that_a_transition_offers_or_demands(site: Site) ->
     assert fake(site).records[1].fields["resolution"] == {"name": "Won't do"}
 
 
-async def test_a_transition_that_is_refused_is_not_the_last_word(site: Site) -> None:
+async def test_a_transition_that_is_refused_is_not_the_last_word(site: World) -> None:
     broken = {"id": "9", "name": "Duplicate", "to": fake(site).transitions[1]["to"]}
     broken["fields"] = {"comment": {"required": True}}
     fake(site).transitions.insert(0, broken)
@@ -480,40 +471,19 @@ async def test_a_transition_that_is_refused_is_not_the_last_word(site: Site) -> 
     assert not fake(site).records[1].open
 
 
-async def test_long_after_it_is_still_searched_for_first(site: Site) -> None:
+async def test_long_after_it_is_still_searched_for_first(site: World) -> None:
     fake(site).faults = [lose_answer]
     item = await site.add()
     await site.turn()
     site.clock.advance(100 * HOUR)
-    await site.settle()
-    assert await site.state(item) is State.COMPLETED
-    assert len(fake(site).records) == 1
+    await site.delivered(item)
     assert await site.kind("sweep") == []
 
 
-@pytest.mark.parametrize("fault", [lose_answer, cut_before, says_after(500), says(500)])
-async def test_a_file_without_an_answer_is_there_once(site: Site, fault: Any) -> None:
-    item = await site.add(attachments=[await site.file(b"photo", "Sägewerk 50%.jpg")])
-    fake(site).faults = [lambda _v, _r, go: go(), fault]
-    await site.settle()
-    assert await site.state(item) is State.COMPLETED
-    (record,) = fake(site).records
-    assert record.files == [("Sägewerk 50_.jpg", "image/jpeg", b"photo")]
-
-
-@pytest.mark.parametrize("fault", [lose_answer, cut_before])
-async def test_two_files_of_one_name_and_size_are_told_apart(site: Site, fault: Any) -> None:
-    item = await site.add(attachments=[await site.file(b"one!"), await site.file(b"two!")])
-    fake(site).faults = [lambda _v, _r, go: go(), lambda _v, _r, go: go(), fault]
-    await site.settle()
-    assert await site.state(item) is State.COMPLETED
-    assert [data for _, _, data in fake(site).records[0].files] == [b"one!", b"two!"]
-
-
-async def test_a_file_that_is_refused_is_a_dead_letter_and_the_issue_goes(site: Site) -> None:
+async def test_a_file_that_is_refused_is_a_dead_letter_and_the_issue_goes(site: World) -> None:
     fake(site).max_file = 1_000
     files = [await site.file(b"x" * 2_000, "big.bin"), await site.file(b"fine")]
-    item = await site.add(attachments=files)
+    item = await site.add(*files)
     await site.settle()
     assert await site.state(item) is State.COMPLETED
     (letter,) = await site.kind("attachment")
@@ -526,25 +496,24 @@ async def test_a_file_that_is_refused_is_a_dead_letter_and_the_issue_goes(site: 
 
 @pytest.mark.parametrize("as_anybody", [False, True])
 async def test_a_token_that_is_not_taken_waits_and_proves_nothing(
-    site: Site, as_anybody: bool
+    site: World, as_anybody: bool
 ) -> None:
     fake(site).as_anybody = as_anybody
     fake(site).faults = [lose_answer]
     sure = await site.add()
     await site.turn()
-    good = site.wire.credentials
-    site.wire.credentials = {}
-    later = await site.add({"summary": "Another"})
-    await site.settle(hours=1)
+    good = site.credentials.pop("jira")
+    later = await site.add(summary="Another")
+    await site.settle(HOUR)
     assert await site.state(sure) is State.UNKNOWN  # an empty search by nobody is no absence
     assert await site.state(later) is State.PENDING
     assert (await site.queue.get(later)).attempts == 0
-    site.wire.credentials = good
+    site.credentials["jira"] = good
     await site.settle()
     assert [r.op for r in fake(site).records] == [sure, later]
 
 
-async def test_what_the_site_does_not_have_is_said_by_our_names(site: Site) -> None:
+async def test_what_the_site_does_not_have_is_said_by_our_names(site: World) -> None:
     fake(site).priorities = ["Medium"]
     item = await site.add()
     await site.settle()
@@ -552,51 +521,15 @@ async def test_what_the_site_does_not_have_is_said_by_our_names(site: Site) -> N
     assert (await site.last(item))["fields"] == {"severity": "The priority selected is invalid."}
 
 
-@pytest.mark.parametrize("status", [429, 503])
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"retry_after": "120"},
-        {
-            "retry_after": "Mon, 23 Nov 2026 10:02:00 GMT",
-            "date": "Mon, 23 Nov 2026 10:00:00 GMT",
-        },
-    ],
-)
-async def test_asked_to_wait_it_waits(site: Site, status: int, headers: dict[str, str]) -> None:
-    body = b'{"errorMessages":["Not now"],"errors":{}}'
-    fake(site).faults = [says(status, body, content_type="application/json", **headers)]
-    item = await site.add()
-    await site.turn()
-    site.clock.advance(60_000)
-    await site.turn()
-    assert len(site.sent("POST", "/issue")) == 1
-    await site.settle()
-    assert await site.state(item) is State.COMPLETED
-    assert len(fake(site).with_op(item)) == 1
-
-
 # --- what it says of itself ----------------------------------------------------------------------
 
 
-def talk(site: Site, script: Any) -> Any:
-    """The end of a script, spoken with the fake."""
-    headers = site.wire.credentials["jira"]
-    try:
-        request = next(script)
-        while True:
-            signed = replace(request, headers={**request.headers, **headers})
-            request = script.send(site.vendor.answer(signed))
-    except StopIteration as end:
-        return end.value
-
-
-def test_discovered(site: Site) -> None:
+def test_discovered(site: World) -> None:
     fake(site).priorities = ["High", "Low"]
     fake(site).screen |= {"customfield_7"}
     fake(site).screen -= {"labels"}
     fake(site).required = {"customfield_7", "description"}
-    found = talk(site, site.adapter.discover())
+    found = site.talk(site.adapter.discover())
     assert found.choices["ticket"]["severity"] == ("low", "high")
     assert found.required["ticket"] == ("summary",)
     assert found.max_length["ticket"] == {"summary": 255}
@@ -606,11 +539,11 @@ def test_discovered(site: Site) -> None:
         assert words in notes
 
 
-def test_discovering_what_is_not_there(site: Site) -> None:
+def test_discovering_what_is_not_there(site: World) -> None:
     site.adapter.issue_type = "Incident"  # type: ignore[attr-defined]
-    assert "no issue type Incident" in talk(site, site.adapter.discover()).notes[0]
-    site.wire.credentials["jira"] = {}
-    assert talk(site, site.adapter.discover()) is None
+    assert "no issue type Incident" in site.talk(site.adapter.discover()).notes[0]
+    site.credentials["jira"] = {}
+    assert site.talk(site.adapter.discover()) is None
 
 
 def test_without_an_answer_it_is_open_what_happened() -> None:

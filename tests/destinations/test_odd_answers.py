@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.destinations.desks import an_item, said
+from tests.destinations.readings import an_item, said
 
 from fieldpost.destinations.base import Reading, Script
 from fieldpost.destinations.salesforce import Salesforce

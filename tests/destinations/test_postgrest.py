@@ -7,7 +7,7 @@ from dataclasses import replace
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from tests.destinations.vendor_worlds import DestinationWorld
+from tests.destinations.world import MINUTE, World
 
 from fieldpost.destinations.fieldmap import Rule
 from fieldpost.destinations.postgrest import (
@@ -58,11 +58,11 @@ def made(*payloads: dict[str, object], kind: str = "ticket", by: PostgREST) -> l
     ]
 
 
-def world() -> DestinationWorld:
-    return DestinationWorld(bench)
+def world() -> World:
+    return World(bench)
 
 
-def vendor(made: DestinationWorld) -> FakePostgREST:
+def vendor(made: World) -> FakePostgREST:
     assert isinstance(made.vendor, FakePostgREST)
     return made.vendor
 
@@ -211,16 +211,6 @@ def test_answers_of_what_stands_in_front(response: Response, cls: Class, state: 
     assert (reading.outcomes[0].cls, reading.contact.state) == (cls, state)
 
 
-@pytest.mark.parametrize("status", [429, 503])
-def test_a_wait_until_a_date(status: int) -> None:
-    dates = {
-        "retry_after": "Sun, 15 Jun 2025 12:02:00 GMT",
-        "date": "Sun, 15 Jun 2025 12:00:00 GMT",
-    }
-    reading = adapter().read([item()], answer({"message": "later"}, status, **dates))
-    assert (reading.contact.pause_ms, reading.outcomes[0].retry_after_ms) == (120_000, 120_000)
-
-
 def test_a_right_that_is_missing_for_all_rows_is_the_tables_and_not_the_items() -> None:
     said = "permission denied for table items"
     reading = adapter().read([item()], wrong(403, "42501", said))
@@ -281,11 +271,11 @@ def test_what_the_table_asks_for_is_told_in_the_forms_own_words() -> None:
 
 async def test_many_go_in_few_inserts() -> None:
     made = world()
-    tickets = [await made.queue.enqueue("ticket", TICKET) for _ in range(150)]
+    tickets = [await made.add() for _ in range(150)]
     await made.settle()
-    assert {r.op for r in made.vendor.records} == {t.id for t in tickets}
+    assert {r.op for r in made.vendor.records} == set(tickets)
     assert vendor(made).inserts == [100, 50]
-    assert (await made.detail(tickets[0]))["remote_id"] == tickets[0].id
+    assert (await made.detail(tickets[0]))["remote_id"] == tickets[0]
 
 
 async def test_several_kinds_share_a_table_and_the_defaults_are_the_databases() -> None:
@@ -309,23 +299,20 @@ async def test_several_kinds_share_a_table_and_the_defaults_are_the_databases() 
 async def test_an_answer_that_is_lost_makes_neither_a_double_nor_a_loss(fault: Fault) -> None:
     made = world()
     made.vendor.faults = [fault]
-    tickets = [await made.queue.enqueue("ticket", TICKET) for _ in range(7)]
+    tickets = [await made.add() for _ in range(7)]
     await made.queue.sync()
     await made.settle()
     assert {await made.state(each) for each in tickets} == {State.COMPLETED}
-    assert sorted(r.op for r in made.vendor.records) == sorted(t.id for t in tickets)
+    assert sorted(r.op for r in made.vendor.records) == sorted(tickets)
 
 
 @pytest.mark.parametrize("places", [[0], [57], [99], [3, 4, 80]])
 async def test_poison_ends_as_dead_letters_of_its_own_and_the_others_go(places: list[int]) -> None:
     made = world()
     tickets = [
-        await made.queue.enqueue(
-            "ticket", {"summary": "Belt\x00" if n in places else f"Belt {n}", "severity": "low"}
-        )
-        for n in range(100)
+        await made.add(summary="Belt\x00" if n in places else f"Belt {n}") for n in range(100)
     ]
-    await made.settle(minutes=60)
+    await made.settle(60 * MINUTE)
     ends = [await made.state(each) for each in tickets]
     assert [n for n, state in enumerate(ends) if state is State.FAILED] == places
     assert ends.count(State.COMPLETED) == 100 - len(places)
@@ -339,8 +326,8 @@ async def test_poison_ends_as_dead_letters_of_its_own_and_the_others_go(places: 
 async def test_a_statement_that_takes_too_long_for_its_size_goes_in_smaller_ones() -> None:
     made = world()
     made.vendor.faults = [times_out_over(30)] * 50
-    tickets = [await made.queue.enqueue("ticket", TICKET) for _ in range(100)]
-    await made.settle(minutes=60)
+    tickets = [await made.add() for _ in range(100)]
+    await made.settle(60 * MINUTE)
     assert {await made.state(each) for each in tickets} == {State.COMPLETED}
     assert len(made.vendor.records) == 100
 
@@ -348,8 +335,8 @@ async def test_a_statement_that_takes_too_long_for_its_size_goes_in_smaller_ones
 async def test_a_table_that_is_not_there_dead_letters_nothing() -> None:
     made = world()
     vendor(made).table = "other"
-    tickets = [await made.queue.enqueue("ticket", TICKET) for _ in range(5)]
-    await made.settle(minutes=12)
+    tickets = [await made.add() for _ in range(5)]
+    await made.settle(12 * MINUTE)
     assert {await made.state(each) for each in tickets} == {State.PENDING}
     lane = (await made.queue.status())["lanes"]["postgrest"]
     assert "Could not find the table" in json.dumps(lane)
@@ -358,26 +345,14 @@ async def test_a_table_that_is_not_there_dead_letters_nothing() -> None:
     assert {await made.state(each) for each in tickets} == {State.COMPLETED}
 
 
-async def test_a_sign_in_that_ran_out_waits_for_another_one() -> None:
-    made = world()
-    made.transport.credentials["supabase"] = {"Authorization": "Bearer old"}
-    ticket = await made.queue.enqueue("ticket", TICKET)
-    await made.settle(minutes=5)
-    assert await made.state(ticket) is State.PENDING
-    assert (await made.get(ticket)).attempts == 0
-    made.transport.credentials["supabase"] = bench(made.clock)[2]["supabase"]
-    await made.settle()
-    assert await made.state(ticket) is State.COMPLETED
-
-
 async def test_a_column_that_is_missing_stops_its_own_kind_only() -> None:
     made = world()
     more = (*DEFAULT_MAP["feedback"], Rule("mood", value="good"))
     made.adapter.fields = {**DEFAULT_MAP, "feedback": more}
-    ticket = await made.queue.enqueue("ticket", TICKET)
+    ticket = await made.add()
     feedback = await made.queue.enqueue("feedback", {"rating": 4, "comment": "Fine"})
-    await made.settle(minutes=30)
-    assert [await made.state(each) for each in (ticket, feedback)] == [
+    await made.settle(30 * MINUTE)
+    assert [await made.state(each) for each in (ticket, feedback.id)] == [
         State.COMPLETED,
         State.FAILED,
     ]
@@ -386,7 +361,7 @@ async def test_a_column_that_is_missing_stops_its_own_kind_only() -> None:
 async def test_files_are_not_taken() -> None:
     made = world()
     with pytest.raises(InvalidItem) as refused:
-        await made.queue.enqueue("ticket", TICKET, attachments=[await made.file()])
+        await made.add(await made.file())
     assert "attachments" in refused.value.fields
 
 

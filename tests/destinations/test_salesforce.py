@@ -7,38 +7,27 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.destinations.desks import (
-    HOUR,
-    MINUTE,
-    TICKET,
-    Desk,
-    an_item,
-    body_of,
-    discovered,
-    goes_through,
-    one,
-    said,
-)
+from tests.destinations.readings import an_item, body_of, one, said
+from tests.destinations.world import HOUR, MINUTE, PHOTO, TICKET, World, goes_through, talk
 
 from fieldpost.destinations.fieldmap import read_map
 from fieldpost.destinations.salesforce import DEFAULT_MAP, Salesforce
 from fieldpost.engine.errors import ConfigError, InvalidItem
 from fieldpost.engine.outcome import Class
 from fieldpost.engine.transitions import State
-from fieldpost.ports import Manifest, Request, Response, Upload
+from fieldpost.ports import Manifest, Response, Upload
 from fieldpost.testing.fakes import FakeClock
 from fieldpost.testing.vendors.base import cut_before, lose_answer, says, says_after
 from fieldpost.testing.vendors.salesforce import FakeSalesforce, bench, errors, loses_race
 
-CREDENTIAL = bench(FakeClock())[2]["salesforce"]
-JPG = bytes(range(256)) * 5_000  # two parts
+CREDENTIALS = bench(FakeClock())[2]
 CASE = "500Kd0000012345IAB"
 KEY = "Fieldpost_Id__c"
 
 
 @pytest.fixture
-def desk() -> Desk:
-    return Desk(bench)
+def desk() -> World:
+    return World(bench)
 
 
 def adapter(**options: Any) -> Salesforce:
@@ -46,7 +35,7 @@ def adapter(**options: Any) -> Salesforce:
     return Salesforce(instance_url=url, credential="salesforce", **options)
 
 
-def vendor(desk: Desk) -> FakeSalesforce:
+def vendor(desk: World) -> FakeSalesforce:
     assert isinstance(desk.vendor, FakeSalesforce)
     return desk.vendor
 
@@ -200,27 +189,6 @@ def test_refusals_name_the_payloads_fields() -> None:
     assert outcome.fields == {"summary": text, "Type": "bad"}
 
 
-@pytest.mark.parametrize(
-    ("headers", "wait"),
-    [
-        ({"retry_after": "93"}, 93_000),
-        (
-            {
-                "retry_after": "Wed, 21 Oct 2026 07:29:00 GMT",
-                "date": "Wed, 21 Oct 2026 07:28:00 GMT",
-            },
-            60_000,
-        ),
-    ],
-)
-@pytest.mark.parametrize("status", [429, 503])
-def test_both_forms_of_retry_after(status: int, headers: dict[str, str], wait: int) -> None:
-    response = fails(status, "SERVER_UNAVAILABLE", **headers)
-    contact, outcome = one(adapter().read([an_item()], response))
-    assert contact.pause_ms == wait
-    assert outcome.lane
-
-
 @pytest.mark.parametrize(("told", "wait"), [({}, 900_000), ({"retry_after": "3600"}, 3_600_000)])
 def test_the_orgs_limit_is_a_quarter_of_an_hour_at_least(told: Any, wait: int) -> None:
     response = fails(403, "REQUEST_LIMIT_EXCEEDED", **told)
@@ -271,49 +239,45 @@ def test_the_probe(response: Response, state: str) -> None:
 # --- whole deliveries ----------------------------------------------------------------------------
 
 
-async def test_a_case_with_its_files(desk: Desk) -> None:
-    photo, log = await desk.file(JPG), await desk.file(b"seal\r\n--", "a b?.txt", "text/plain")
+async def test_a_case_with_its_files(desk: World) -> None:
+    photo, log = await desk.file(PHOTO), await desk.file(b"seal\r\n--", "a b?.txt", "text/plain")
     ticket = await desk.add(photo, log)
-    await desk.settle()
-    assert await desk.state(ticket) is State.COMPLETED
-    (record,) = desk.vendor.with_op(ticket)
+    record = await desk.delivered(ticket)
     named = [(name, data) for name, _, data in record.files]
-    assert named == [("pump.jpg", JPG), ("a b?.txt", b"seal\r\n--")]
+    assert named == [("pump.jpg", PHOTO), ("a b?.txt", b"seal\r\n--")]
     detail = await desk.detail(ticket)
     assert detail["remote_id"] == record.id
     assert not desk.sent("GET", "query")  # nothing was in doubt
 
 
 @pytest.mark.parametrize("fault", [lose_answer, cut_before])
-async def test_a_lost_answer_makes_one_case_and_undoes_nobodys_work(desk: Desk, fault: Any) -> None:
+async def test_a_lost_answer_makes_one_case_and_undoes_nobodys_work(
+    desk: World, fault: Any
+) -> None:
     desk.vendor.faults = [fault]
-    ticket = await desk.add(await desk.file(JPG))
+    ticket = await desk.add(await desk.file(PHOTO))
     await desk.queue.sync()
     assert await desk.state(ticket) is State.UNKNOWN
     for record in desk.vendor.records:
         record.fields["Priority"] = "Low"  # an agent was quick
     desk.clock.advance(HOUR)
     desk.restart()
-    await desk.settle()
-    assert await desk.state(ticket) is State.COMPLETED
-    (record,) = desk.vendor.with_op(ticket)
-    assert [file[2] for file in record.files] == [JPG]
+    record = await desk.delivered(ticket)
+    assert [file[2] for file in record.files] == [PHOTO]
     arrived = fault is lose_answer
     assert record.fields["Priority"] == ("Low" if arrived else "High")
     assert len(desk.sent("PATCH")) == (1 if arrived else 2)
     assert len(desk.sent("GET", f"/{KEY}/{ticket}")) == 1
 
 
-async def test_who_loses_a_race_adopts_the_case(desk: Desk) -> None:
+async def test_who_loses_a_race_adopts_the_case(desk: World) -> None:
     desk.vendor.faults = [loses_race()]
     ticket = await desk.add()
-    await desk.settle()
-    assert await desk.state(ticket) is State.COMPLETED
-    assert len(desk.vendor.records) == 1
+    await desk.delivered(ticket)
     assert len(desk.sent("PATCH")) == 1
 
 
-async def test_several_cases_of_one_item_are_reported(desk: Desk) -> None:
+async def test_several_cases_of_one_item_are_reported(desk: World) -> None:
     """The administrator forgot to make the field unique."""
     desk.vendor.faults = [lose_answer]
     ticket = await desk.add()
@@ -327,66 +291,60 @@ async def test_several_cases_of_one_item_are_reported(desk: Desk) -> None:
     assert second.id in detail["history"][-1]["text"]
 
 
-async def test_a_key_that_is_missing_there_refuses_and_says_so(desk: Desk) -> None:
+async def test_a_key_that_is_missing_there_refuses_and_says_so(desk: World) -> None:
     del vendor(desk).fields[KEY]
     ticket = await desk.add()
-    await desk.settle(1)
+    await desk.settle(HOUR)
     assert await desk.state(ticket) is State.FAILED
     assert KEY in (await desk.detail(ticket))["history"][-1]["text"]
 
 
-async def test_a_key_that_goes_missing_leaves_it_open_what_arrived(desk: Desk) -> None:
+async def test_a_key_that_goes_missing_leaves_it_open_what_arrived(desk: World) -> None:
     desk.vendor.faults = [lose_answer]
     ticket = await desk.add()
     await desk.queue.sync()
     key = vendor(desk).fields.pop(KEY)
-    await desk.settle(1)
+    await desk.settle(HOUR)
     assert await desk.state(ticket) is State.UNKNOWN
     vendor(desk).fields[KEY] = key
-    await desk.settle()
-    assert await desk.state(ticket) is State.COMPLETED
-    assert len(desk.vendor.records) == 1
+    await desk.delivered(ticket)
 
 
 @pytest.mark.parametrize("fault", [lose_answer, cut_before, says_after(503), says_after(500)])
-async def test_a_lost_answer_makes_one_file(desk: Desk, fault: Any) -> None:
+async def test_a_lost_answer_makes_one_file(desk: World, fault: Any) -> None:
     vendor(desk).page = 1
     first, second = b"1" * 100, b"2" * 100  # of the same name and size
     desk.vendor.faults = [goes_through, goes_through, fault]
     ticket = await desk.add(await desk.file(first), await desk.file(second))
-    await desk.settle()
-    assert await desk.state(ticket) is State.COMPLETED
-    (record,) = desk.vendor.with_op(ticket)
+    record = await desk.delivered(ticket)
     assert [file[2] for file in record.files] == [first, second]
     assert desk.sent("GET", "query?q=")
 
 
-async def test_a_file_that_is_too_large_is_a_dead_letter_of_its_own(desk: Desk) -> None:
+async def test_a_file_that_is_too_large_is_a_dead_letter_of_its_own(desk: World) -> None:
     vendor(desk).file_most = 9
     ticket = await desk.add(await desk.file(b"0123456789"), await desk.file(b"ok", "b.jpg"))
-    await desk.settle()
-    assert await desk.state(ticket) is State.COMPLETED
-    (record,) = desk.vendor.with_op(ticket)
+    record = await desk.delivered(ticket)
     assert [file[0] for file in record.files] == ["b.jpg"]
     (row,) = await desk.attention()
     assert (row["kind"], row["error_code"]) == ("attachment", "REQUEST_ENTITY_TOO_LARGE")
 
 
-async def test_an_org_that_is_full_takes_the_file_later(desk: Desk) -> None:
+async def test_an_org_that_is_full_takes_the_file_later(desk: World) -> None:
     vendor(desk).full = True
-    ticket = await desk.add(await desk.file(JPG))
+    ticket = await desk.add(await desk.file(PHOTO))
     await desk.queue.sync()
     (record,) = desk.vendor.with_op(ticket)
     assert not record.files
     vendor(desk).full = False
     await desk.settle()
     assert await desk.state(ticket) is State.COMPLETED
-    assert [file[2] for file in record.files] == [JPG]
+    assert [file[2] for file in record.files] == [PHOTO]
 
 
-async def test_a_case_that_was_deleted_leaves_the_file_here(desk: Desk) -> None:
+async def test_a_case_that_was_deleted_leaves_the_file_here(desk: World) -> None:
     desk.vendor.faults = [goes_through, cut_before]
-    ticket = await desk.add(await desk.file(JPG))
+    ticket = await desk.add(await desk.file(PHOTO))
     await desk.queue.sync()
     desk.vendor.records[0].open = False
     await desk.settle()
@@ -395,13 +353,13 @@ async def test_a_case_that_was_deleted_leaves_the_file_here(desk: Desk) -> None:
     assert await desk.state(ticket) is State.COMPLETED
 
 
-async def test_the_orgs_limit_is_waited_for(desk: Desk) -> None:
+async def test_the_orgs_limit_is_waited_for(desk: World) -> None:
     vendor(desk).limited = True
     ticket = await desk.add()
     await desk.queue.sync()
     before = len(desk.vendor.requests)
     desk.clock.advance(14 * MINUTE)
-    await desk.queue._loop.turn()  # `sync` is a person, who does not wait
+    await desk.turn()
     assert len(desk.vendor.requests) == before
     assert await desk.state(ticket) is State.PENDING
     vendor(desk).limited = False
@@ -409,44 +367,30 @@ async def test_the_orgs_limit_is_waited_for(desk: Desk) -> None:
     assert await desk.state(ticket) is State.COMPLETED
 
 
-async def test_an_ended_session_waits_for_another(desk: Desk) -> None:
-    desk.credentials["salesforce"] = {"Authorization": "Bearer old"}
-    ticket = await desk.add()
-    await desk.settle(1)
-    assert await desk.state(ticket) is State.PENDING
-    desk.credentials["salesforce"] = CREDENTIAL
-    await desk.settle()
-    assert await desk.state(ticket) is State.COMPLETED
-
-
-async def test_what_is_refused_says_which_field(desk: Desk) -> None:
+async def test_what_is_refused_says_which_field(desk: World) -> None:
     vendor(desk).fields["Priority"]["values"] = ("Medium", "Low")
     ticket = await desk.add()
-    await desk.settle(1)
+    await desk.settle(HOUR)
     assert await desk.state(ticket) is State.FAILED
     last = (await desk.detail(ticket))["history"][-1]
     assert last["code"] == "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST"
     assert last["fields"].keys() == {"severity"}
 
 
-async def test_an_object_that_this_user_may_not_see_refuses_nothing(desk: Desk) -> None:
+async def test_an_object_that_this_user_may_not_see_refuses_nothing(desk: World) -> None:
     """The lane asks before it sends anything: what all would be refused for, none is."""
     vendor(desk).hidden = True
     ticket = await desk.add()
-    await desk.settle(1)
+    await desk.settle(HOUR)
     assert await desk.state(ticket) is State.PENDING
     vendor(desk).hidden = False
-    await desk.settle()
-    assert await desk.state(ticket) is State.COMPLETED
-    assert len(desk.vendor.records) == 1
+    await desk.delivered(ticket)
 
 
-async def test_a_portals_page_is_no_delivery(desk: Desk) -> None:
+async def test_a_portals_page_is_no_delivery(desk: World) -> None:
     desk.vendor.faults = [says(200, b"<html>Welcome</html>", content_type="text/html")]
     ticket = await desk.add()
-    await desk.settle()
-    assert await desk.state(ticket) is State.COMPLETED
-    assert len(desk.vendor.with_op(ticket)) == 1
+    await desk.delivered(ticket)
 
 
 # --- what it says of itself ----------------------------------------------------------------------
@@ -455,7 +399,7 @@ async def test_a_portals_page_is_no_delivery(desk: Desk) -> None:
 def test_what_it_requires_and_offers() -> None:
     fake = FakeSalesforce()
     fake.fields["Site__c"]["required"] = True
-    known = discovered(adapter(), fake, CREDENTIAL)
+    known = talk(adapter().discover(), fake, CREDENTIALS)
     assert known is not None
     assert known.required == {"ticket": (), "feedback": ()}
     assert known.choices["ticket"] == {}  # every severity has its priority
@@ -466,7 +410,7 @@ def test_what_it_requires_and_offers() -> None:
     )
     rules = [{"to": "Site__c", "from": "category"}]
     mapped = adapter(fields=read_map({"ticket": rules}, DEFAULT_MAP))
-    known = discovered(mapped, fake, CREDENTIAL)
+    known = talk(mapped.discover(), fake, CREDENTIALS)
     assert known is not None
     assert known.required["ticket"] == ("category",)
     assert known.max_length["ticket"]["category"] == 20
@@ -476,7 +420,7 @@ def test_what_the_map_and_the_org_do_not_agree_in() -> None:
     fake = FakeSalesforce()
     fake.fields["Priority"]["values"] = ("P1", "Medium", "Low")
     del fake.fields["SuppliedName"]
-    known = discovered(adapter(), fake, CREDENTIAL)
+    known = talk(adapter().discover(), fake, CREDENTIALS)
     assert known is not None
     assert known.choices["ticket"]["severity"] == ("low", "medium")
     assert known.notes == (
@@ -500,16 +444,7 @@ def test_what_the_keys_field_lacks(change: dict[str, Any] | None, note: str) -> 
         del fake.fields[KEY]
     else:
         fake.fields[KEY] |= change
-    known = discovered(adapter(), fake, CREDENTIAL)
+    known = talk(adapter().discover(), fake, CREDENTIALS)
     assert known is not None
     (said_,) = known.notes
     assert note in said_
-
-
-def test_without_an_answer_nothing_is_known() -> None:
-    script = adapter().discover()
-    asked = next(script)
-    assert isinstance(asked, Request)
-    with pytest.raises(StopIteration) as end:
-        script.send(said(403, {"error": "Forbidden"}))
-    assert end.value.value is None

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import random
-from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.destinations.deliveries import HOUR, TICKET, Site
+from tests.destinations.readings import an_item
+from tests.destinations.world import HOUR, PHOTO, TICKET, World, goes_through
 
 from fieldpost.destinations.base import Contact
 from fieldpost.destinations.fieldmap import read_map
@@ -16,11 +15,10 @@ from fieldpost.destinations.servicenow import ServiceNow
 from fieldpost.destinations.servicenow_fields import DEFAULT_MAP
 from fieldpost.engine.canonical import canonical
 from fieldpost.engine.errors import InvalidItem
-from fieldpost.engine.model import Attachment, Item
+from fieldpost.engine.model import Attachment
 from fieldpost.engine.outcome import Class
 from fieldpost.engine.transitions import State
 from fieldpost.ports import NoAnswer, Response
-from fieldpost.testing.fakes import FakeClock
 from fieldpost.testing.vendors.base import (
     Record,
     answer,
@@ -31,17 +29,16 @@ from fieldpost.testing.vendors.base import (
 )
 from fieldpost.testing.vendors.servicenow import FakeServiceNow, bench
 
-OP = "01890a5d-ac96-774b-bcce-b302099a8057"
-NOW = 1_750_000_000_000
-ITEM = Item(OP, "ticket", "create", "servicenow", OP, NOW, NOW)
+ITEM = an_item()
+OP = ITEM.id
 
 
 @pytest.fixture
-def site() -> Site:
-    return Site(*bench(FakeClock()))
+def site() -> World:
+    return World(bench)
 
 
-def fake(site: Site) -> FakeServiceNow:
+def fake(site: World) -> FakeServiceNow:
     assert isinstance(site.vendor, FakeServiceNow)
     return site.vendor
 
@@ -62,7 +59,7 @@ def test_an_intent_is_the_record_and_the_same_bytes_each_time() -> None:
     assert record == {
         "short_description": "Pump 3 is leaking",
         "description": "Since this morning.\nAt the *second* seal.\n\nCategory: hardware\n"
-        "Severity: high\nReported by: Ada Byron ada@example.org",
+        "Severity: high\nReported by: Ada Byron ada@example.org\nDevice: north-7 15.1",
         "impact": "2",
         "urgency": "1",
         "category": "hardware",
@@ -128,7 +125,7 @@ ANSWERS = [
     ),
     (error(403, "Operation Failed", "Unique Key violation"), Class.UNKNOWN, "online", False),
     (error(500, "Internal"), Class.UNKNOWN, "unreachable", False),
-    (error(503, "Maintenance", retry_after="60"), Class.UNKNOWN, "unreachable", True),
+    (error(503, "Maintenance", retry_after="60"), Class.UNKNOWN, "limited", True),
     (Response(502, {"content-type": "text/html"}, b"<html>"), Class.UNKNOWN, "unreachable", True),
     (Response(403, {"content-type": "text/html"}, b"<html>"), Class.UNKNOWN, "unreachable", True),
     (Response(413, {"content-type": "text/html"}, b"<html>"), Class.TOO_LARGE, "online", False),
@@ -212,19 +209,15 @@ def test_of_several_the_oldest_is_adopted_and_all_are_named() -> None:
 # --- whole deliveries ----------------------------------------------------------------------------
 
 
-async def test_a_ticket_and_its_files_byte_for_byte(site: Site) -> None:
-    photo = random.Random(1).randbytes(1_300_000)
+async def test_a_ticket_and_its_files_byte_for_byte(site: World) -> None:
     files = [
-        await site.file(photo, "Pumpe & Dichtung №3.jpg"),
+        await site.file(PHOTO, "Pumpe & Dichtung №3.jpg"),
         await site.file(b"a,b\n", "log.csv", "text/csv"),
     ]
-    item = await site.add(attachments=files)
-    await site.settle()
-    assert await site.state(item) is State.COMPLETED
-    (record,) = fake(site).records
-    assert record.op == item
+    item = await site.add(*files)
+    record = await site.delivered(item)
     assert record.files == [
-        ("Pumpe & Dichtung №3.jpg", "image/jpeg", photo),
+        ("Pumpe & Dichtung №3.jpg", "image/jpeg", PHOTO),
         ("log.csv", "text/csv", b"a,b\n"),
     ]
     detail = await site.detail(item)
@@ -232,15 +225,15 @@ async def test_a_ticket_and_its_files_byte_for_byte(site: Site) -> None:
     assert detail["remote_url"].endswith(f"/incident.do?sys_id={record.id}")
 
 
-async def test_feedback_is_a_record_too(site: Site) -> None:
-    await site.add({"rating": 4, "comment": "Works in the tunnel"}, kind="feedback")
+async def test_feedback_is_a_record_too(site: World) -> None:
+    await site.queue.enqueue("feedback", {"rating": 4, "comment": "Works in the tunnel"})
     await site.settle()
     (record,) = fake(site).records
     assert record.fields["short_description"] == "Feedback 4/5: Works in the tunnel"
 
 
 @pytest.mark.parametrize("fault", [lose_answer, cut_before, says_after(502), says(502)])
-async def test_without_an_answer_it_is_looked_up_and_there_once(site: Site, fault: Any) -> None:
+async def test_without_an_answer_it_is_looked_up_and_there_once(site: World, fault: Any) -> None:
     fake(site).faults = [fault]
     item = await site.add()
     await site.turn()
@@ -249,12 +242,10 @@ async def test_without_an_answer_it_is_looked_up_and_there_once(site: Site, faul
     site.clock.advance(30_000)
     await site.turn()  # an instance may still be at it
     assert not [r for r in fake(site).requests[asked:] if "correlation_id%3D" in r.url]
-    await site.settle()
-    assert await site.state(item) is State.COMPLETED
-    assert len(fake(site).with_op(item)) == 1
+    await site.delivered(item)
 
 
-async def test_long_after_it_is_still_looked_up_first(site: Site) -> None:
+async def test_long_after_it_is_still_looked_up_first(site: World) -> None:
     fake(site).faults = [lose_answer]
     item = await site.add()
     await site.turn()
@@ -264,38 +255,14 @@ async def test_long_after_it_is_still_looked_up_first(site: Site) -> None:
     assert (await site.last(item))["outcome"] == "duplicate"
 
 
-@pytest.mark.parametrize("fault", [lose_answer, cut_before, says_after(500), says(500)])
-async def test_a_file_without_an_answer_is_there_once(site: Site, fault: Any) -> None:
-    item = await site.add(attachments=[await site.file(b"photo")])
-    fake(site).faults = [lambda _v, _r, go: go(), fault]
-    await site.settle()
-    assert await site.state(item) is State.COMPLETED
-    (record,) = fake(site).records
-    assert [data for _, _, data in record.files] == [b"photo"]
-
-
-@pytest.mark.parametrize("fault", [lose_answer, cut_before])
-@pytest.mark.parametrize("size", [4, 1_200_000])  # the hash of the whole file is known, or not
-async def test_two_files_of_one_name_and_size_are_told_apart(
-    site: Site, fault: Any, size: int
-) -> None:
-    files = [bytes([n]) * size for n in (1, 2)]
-    item = await site.add(attachments=[await site.file(data) for data in files])
-    fake(site).faults = [lambda _v, _r, go: go(), lambda _v, _r, go: go(), fault]
-    await site.settle()
-    assert await site.state(item) is State.COMPLETED
-    (record,) = fake(site).records
-    assert [data for _, _, data in record.files] == files
-
-
-async def test_a_strangers_file_of_that_name_and_size_is_not_ours(site: Site) -> None:
-    item = await site.add(attachments=[await site.file(b"ours")])
+async def test_a_strangers_file_of_that_name_and_size_is_not_ours(site: World) -> None:
+    item = await site.add(await site.file(b"ours"))
 
     def cut_and_filled(vendor: Any, _request: Any, _go: Any) -> Response:
         vendor.records[0].files.append(("pump.jpg", "image/jpeg", b"else"))
         raise NoAnswer("network")
 
-    fake(site).faults = [lambda _v, _r, go: go(), cut_and_filled]
+    fake(site).faults = [goes_through, cut_and_filled]
     await site.settle()
     assert await site.state(item) is State.COMPLETED
     assert [data for _, _, data in fake(site).records[0].files] == [b"else", b"ours"]
@@ -309,11 +276,11 @@ async def test_a_strangers_file_of_that_name_and_size_is_not_ours(site: Site) ->
     ],
 )
 async def test_a_file_that_is_refused_is_a_dead_letter_and_the_ticket_goes(
-    site: Site, name: str, size: int, code: str, text: str
+    site: World, name: str, size: int, code: str, text: str
 ) -> None:
     fake(site).max_file = 1_000
     files = [await site.file(b"x" * size, name), await site.file(b"fine")]
-    item = await site.add(attachments=files)
+    item = await site.add(*files)
     await site.settle()
     assert await site.state(item) is State.COMPLETED
     (letter,) = await site.kind("attachment")
@@ -326,17 +293,8 @@ async def test_a_file_that_is_refused_is_a_dead_letter_and_the_ticket_goes(
     assert len(fake(site).records[0].files) == 2
 
 
-async def test_a_file_beyond_what_was_declared_is_not_sent(site: Site) -> None:
-    site.adapter.declaration = replace(site.adapter.declaration, file_bytes=3)
-    item = await site.add(attachments=[await site.file(b"four")])
-    await site.settle()
-    assert await site.state(item) is State.COMPLETED
-    assert site.sent("POST", "/attachment/") == []
-    assert len(await site.kind("attachment")) == 1
-
-
-async def test_a_record_that_is_gone_takes_no_file(site: Site) -> None:
-    item = await site.add(attachments=[await site.file(b"photo")])
+async def test_a_record_that_is_gone_takes_no_file(site: World) -> None:
+    item = await site.add(await site.file(b"photo"))
 
     def closed(vendor: Any, _request: Any, go: Any) -> Response:
         response = go()
@@ -350,19 +308,7 @@ async def test_a_record_that_is_gone_takes_no_file(site: Site) -> None:
     assert letter["error_code"] == "QUEUE_NO_REMOTE_ID"
 
 
-async def test_an_account_that_is_not_taken_waits_and_burns_nothing(site: Site) -> None:
-    good = dict(site.wire.credentials)
-    site.wire.credentials = {}
-    item = await site.add()
-    await site.settle(hours=0.5)
-    assert await site.state(item) is State.PENDING
-    assert (await site.queue.get(item)).attempts == 0
-    site.wire.credentials = good
-    await site.settle()
-    assert await site.state(item) is State.COMPLETED
-
-
-async def test_what_a_data_policy_wants_is_said(site: Site) -> None:
+async def test_what_a_data_policy_wants_is_said(site: World) -> None:
     fake(site).mandatory = {"caller_id"}
     item = await site.add()
     await site.settle()
@@ -370,34 +316,10 @@ async def test_what_a_data_policy_wants_is_said(site: Site) -> None:
     assert "mandatory: caller_id" in (await site.last(item))["text"]
 
 
-@pytest.mark.parametrize("status", [429, 503])
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"retry_after": "120"},
-        {
-            "retry_after": "Mon, 23 Nov 2026 10:02:00 GMT",
-            "date": "Mon, 23 Nov 2026 10:00:00 GMT",
-        },
-    ],
-)
-async def test_asked_to_wait_it_waits(site: Site, status: int, headers: dict[str, str]) -> None:
-    body = b'{"error":{"message":"Not now","detail":""},"status":"failure"}'
-    fake(site).faults = [says(status, body, content_type="application/json", **headers)]
-    item = await site.add()
-    await site.turn()
-    site.clock.advance(60_000)
-    await site.turn()
-    assert len(site.sent("POST", "/table/")) == 1
-    await site.settle()
-    assert await site.state(item) is State.COMPLETED
-    assert len(fake(site).with_op(item)) == 1
-
-
 # --- the traps of the lookup ---------------------------------------------------------------------
 
 
-async def test_unrelated_rows_are_never_taken_for_an_absence(site: Site) -> None:
+async def test_unrelated_rows_are_never_taken_for_an_absence(site: World) -> None:
     fake(site).records = [Record("a" * 32, "INC1", "", {"sys_id": "a" * 32}, 0)]
     fake(site).records[0].fields["correlation_id"] = ""
     fake(site).faults = [lose_answer]
@@ -406,18 +328,18 @@ async def test_unrelated_rows_are_never_taken_for_an_absence(site: Site) -> None
     fake(site).columns.discard("correlation_id")  # the query's condition is ignored from now on
     for record in fake(site).records:
         record.fields["correlation_id"] = ""
-    await site.settle(hours=3)
+    await site.settle(3 * HOUR)
     assert await site.state(item) is State.UNKNOWN
     assert len(site.sent("POST", "/table/")) == 1
 
 
 @pytest.mark.parametrize("strict", [True, False])
-async def test_a_table_without_the_column_gets_nothing(site: Site, strict: bool) -> None:
+async def test_a_table_without_the_column_gets_nothing(site: World, strict: bool) -> None:
     fake(site).strict_queries = strict
     fake(site).records = [Record("a" * 32, "INC1", "", {"sys_id": "a" * 32}, 0)]
     fake(site).columns.discard("correlation_id")
     item = await site.add()
-    await site.settle(hours=1)
+    await site.settle(HOUR)
     assert await site.state(item) is State.PENDING
     assert site.sent("POST", "/table/") == []
     assert not site.adapter.located
@@ -425,19 +347,19 @@ async def test_a_table_without_the_column_gets_nothing(site: Site, strict: bool)
     assert "correlation_id" in json.dumps(lane)
 
 
-async def test_a_column_that_may_not_be_written_is_said_and_makes_no_doubles(site: Site) -> None:
+async def test_a_column_that_may_not_be_written_is_said_and_makes_no_doubles(site: World) -> None:
     fake(site).unwritable = {"correlation_id"}
     item = await site.add()
     await site.settle()
     assert await site.state(item) is State.COMPLETED
     assert "grant write access" in (await site.last(item))["text"]
     assert len(fake(site).records) == 1
-    await site.add(attachments=[await site.file(b"photo")])  # its record is known by its number
+    await site.add(await site.file(b"photo"))  # its record is known by its number
     await site.settle()
     assert [r.files for r in fake(site).records] == [[], [("pump.jpg", "image/jpeg", b"photo")]]
 
 
-async def test_doubles_are_named_in_the_timeline(site: Site) -> None:
+async def test_doubles_are_named_in_the_timeline(site: World) -> None:
     fake(site).faults = [lose_answer]
     item = await site.add()
     await site.turn()
@@ -453,33 +375,14 @@ async def test_doubles_are_named_in_the_timeline(site: Site) -> None:
 # --- what it says of itself ----------------------------------------------------------------------
 
 
-def talk(site: Site) -> Any:
-    """The end of `discover`, spoken with the fake."""
-    script = site.adapter.discover()
-    headers = site.wire.credentials["servicenow"]
-    try:
-        request = next(script)
-        while True:
-            assert not hasattr(request, "request")
-            signed = replace(request, headers={**request.headers, **headers})
-            request = script.send(site.vendor.answer(signed))
-    except StopIteration as end:
-        return end.value
-
-
-def test_discovered(site: Site) -> None:
+def test_discovered(site: World) -> None:
     vendor = fake(site)
     vendor.dictionary.append(
         {"name": "task", "element": "assignment_group", "mandatory": "true", "max_length": "32"}
     )
     vendor.choices = [c for c in vendor.choices if c != vendor.choices[0]]  # no impact 1
-    found = talk(site)
+    found = site.talk(site.adapter.discover())
     assert found.required["ticket"] == ("summary",)
     assert found.max_length["ticket"] == {"summary": 160}
     assert any("assignment_group is mandatory" in note for note in found.notes)
     assert any("impact does not offer 1" in note for note in found.notes)
-
-
-def test_discovering_without_the_right_to_says_nothing(site: Site) -> None:
-    site.wire.credentials["servicenow"] = {}
-    assert talk(site) is None

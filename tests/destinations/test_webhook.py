@@ -7,7 +7,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from tests.destinations.vendor_worlds import MINUTE, DestinationWorld
+from tests.destinations.world import MINUTE, TICKET, World
 
 from fieldpost.destinations.fieldmap import Rule
 from fieldpost.destinations.webhook import DECLARATION, Webhook
@@ -30,7 +30,6 @@ from fieldpost.testing.vendors.webhook import SECRET, FakeReceiver, bench
 
 ID = "01975b5e-1000-7000-8000-000000000001"
 KEY = "01975b5e-1000-7000-8000-000000000002"
-TICKET = {"summary": "Pump 3 is leaking", "severity": "high"}
 HTML = {"content-type": "text/html"}
 
 
@@ -46,7 +45,7 @@ def request_of(by: Webhook) -> Request:
     return by.request([by.intent(item(), json.dumps(TICKET).encode(), [])], [])
 
 
-class SignedWorld(DestinationWorld):
+class SignedWorld(World):
     """The receiver wants signatures; ``more``: of the adapter."""
 
     def __init__(self, *secrets: str, **more: object) -> None:
@@ -56,7 +55,7 @@ class SignedWorld(DestinationWorld):
         self.adapter = Webhook(url=self.vendor.url + "/in", credential="webhook", **told)
         self.secrets = {"webhook": self.secret(*(secrets or (SECRET,)))}
         inner = VendorTransport(self.store, [self.vendor])
-        self.queue = self.open(CredentialTransport(inner, self.secrets))
+        self.open(CredentialTransport(inner, self.secrets))
 
     def secret(self, *secrets: str) -> WebhookSecret:
         return WebhookSecret(*secrets, now=self.clock.now)
@@ -194,28 +193,16 @@ def test_where_the_receiver_echoes_nothing_else_is_believed(
     assert outcome.cls is (Class.DELIVERED if delivered else Class.UNKNOWN)
 
 
-@pytest.mark.parametrize("status", [429, 503])
-def test_a_wait_until_a_date(status: int) -> None:
-    dates = {
-        "retry_after": "Sun, 15 Jun 2025 12:02:00 GMT",
-        "date": "Sun, 15 Jun 2025 12:00:00 GMT",
-    }
-    reading = adapter().read([item()], answer({}, status, **dates))
-    assert (reading.contact.pause_ms, reading.outcomes[0].retry_after_ms) == (120_000, 120_000)
-
-
 # --- whole deliveries ----------------------------------------------------------------------------
 
 
 async def test_a_signed_event_arrives() -> None:
     made = SignedWorld()
-    ticket = await made.queue.enqueue("ticket", TICKET)
-    await made.settle()
-    assert await made.state(ticket) is State.COMPLETED
-    (record,) = made.vendor.records
-    assert (record.op, record.fields["data"]) == (ticket.id, TICKET)
+    ticket = await made.add()
+    record = await made.delivered(ticket)
+    assert (record.op, record.fields["data"]) == (ticket, TICKET)
     assert (await made.detail(ticket))["remote_id"] == "R-1"
-    stored = await made.store.get([ticket.id], ("intent", "head", "history", "body"))
+    stored = await made.store.get([ticket], ("intent", "head", "history", "body"))
     assert SECRET.encode() not in b"".join(stored[0].parts.values())
 
 
@@ -223,12 +210,10 @@ async def test_a_signed_event_arrives() -> None:
 async def test_each_attempt_is_signed_anew_and_taken_once(fault: Fault) -> None:
     made = SignedWorld()
     made.vendor.faults = [fault]
-    ticket = await made.queue.enqueue("ticket", TICKET)
+    ticket = await made.add()
     await made.queue.sync()
     made.clock.advance(10 * MINUTE)  # the first signature has run out by now
-    await made.settle()
-    assert await made.state(ticket) is State.COMPLETED
-    assert len(made.vendor.with_op(ticket.id)) == 1
+    await made.delivered(ticket)
     first, second = made.vendor.requests
     assert first.body == second.body
     assert first.headers["webhook-id"] == second.headers["webhook-id"]
@@ -239,28 +224,28 @@ async def test_of_a_receiver_that_is_not_known_to_deduplicate_a_person_looks() -
     made = SignedWorld(deduplicates=False)
     made.receiver.takes_once = False
     made.vendor.faults = [lose_answer]
-    ticket = await made.queue.enqueue("ticket", TICKET)
-    await made.settle(minutes=120)
+    ticket = await made.add()
+    await made.settle(120 * MINUTE)
     assert await made.state(ticket) is State.UNKNOWN
-    assert len(made.vendor.with_op(ticket.id)) == 1
-    assert needs_person(await made.get(ticket))
+    assert len(made.vendor.with_op(ticket)) == 1
+    assert needs_person(await made.queue.get(ticket))
 
 
 async def test_after_the_receivers_memory_a_person_looks() -> None:
     made = SignedWorld(remembers_ms=60 * MINUTE)
     made.vendor.faults = [lose_answer]
-    ticket = await made.queue.enqueue("ticket", TICKET)
+    ticket = await made.add()
     await made.queue.sync()
     made.clock.advance(61 * MINUTE)
-    await made.settle(minutes=30)
+    await made.settle(30 * MINUTE)
     assert await made.state(ticket) is State.UNKNOWN
     assert len(made.vendor.requests) == 1
 
 
 async def test_a_signature_that_is_not_taken_waits_for_another_secret() -> None:
     made = SignedWorld("whsec_" + base64.b64encode(b"w" * 32).decode())
-    ticket = await made.queue.enqueue("ticket", TICKET)
-    await made.settle(minutes=5)
+    ticket = await made.add()
+    await made.settle(5 * MINUTE)
     assert await made.state(ticket) is State.PENDING
     made.secrets["webhook"] = made.secret(SECRET)
     await made.settle()
@@ -270,7 +255,7 @@ async def test_a_signature_that_is_not_taken_waits_for_another_secret() -> None:
 async def test_a_receiver_without_a_word_is_enough_where_nothing_is_echoed() -> None:
     made = SignedWorld(echo="")
     made.receiver.echoes = False
-    ticket = await made.queue.enqueue("ticket", TICKET)
+    ticket = await made.add()
     await made.settle()
     assert await made.state(ticket) is State.COMPLETED
 

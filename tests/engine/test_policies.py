@@ -121,14 +121,23 @@ def test_kinds_name_every_wrong_field() -> None:
     assert kinds.priority("ticket", {"summary": "x"}) == 5
 
 
-@given(st.text(max_size=2_000), st.none() | st.text(max_size=30))
-def test_a_head_fits_and_keeps_what_identifies_the_item(title: str, remote: str | None) -> None:
-    data = Head(title, remote).dump() if _encodable(title, remote) else b"{}"
+@given(
+    st.text(max_size=2_000),
+    st.none() | st.text(max_size=30),
+    st.none() | st.text(max_size=300),
+)
+def test_a_head_fits_and_keeps_what_identifies_the_item(
+    title: str, remote: str | None, of: str | None
+) -> None:
+    data = Head(title, remote, of=of).dump() if _encodable(title, remote, of) else b"{}"
     assert len(data) <= HEAD_BYTES_MAX
     head = Head.load(data)
     assert title.startswith(head.title)
     if data != b"{}":
         assert head.remote_id == (remote or None)
+        # What it comes of is whole, or gone; it never costs the title a letter.
+        assert head.of in (of or None, None)
+        assert head.of is None or head.title == title
 
 
 def _encodable(*texts: str | None) -> bool:

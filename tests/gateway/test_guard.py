@@ -44,6 +44,10 @@ EVERYWHERE = [
     ("GET", "/inbox/style.css"),
     ("GET", "/inbox/FP-000001"),
     ("GET", "/inbox/FP-000001/attachments/0"),
+    ("GET", "/manage"),
+    ("GET", "/manage/"),
+    ("POST", "/manage/queue"),
+    ("GET", "/manage/static/app.css"),
     ("GET", "/"),
 ]
 FOREIGN = [

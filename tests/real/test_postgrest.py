@@ -13,7 +13,7 @@ import httpx
 import postgrest
 import psycopg
 import pytest
-from tests.destinations.vendor_worlds import DestinationWorld, SteadyClock
+from tests.destinations.world import MINUTE, World
 from tools.postgres import PostgresServer
 
 from fieldpost.destinations.postgrest import (
@@ -32,7 +32,6 @@ pytestmark = pytest.mark.full
 
 URL = "http://front.test/rest/v1"
 JWT = "jwt-of-ana"
-TICKET = {"summary": "Pump 3 is leaking", "severity": "high"}
 CALL = {
     "line": "1",
     "number": "+4930123",
@@ -113,19 +112,17 @@ class Line:
         raise NotImplementedError
 
 
-class RealWorld(DestinationWorld):
+class RealWorld(World):
     def __init__(self, front: PostgrestFront, **named: Any):
         told = {"url": URL, "table": "items", "credential": "supabase", **named}
         adapter = PostgREST(**told)
-        super().__init__(
-            lambda clock: (adapter, FakePostgREST(now=clock.now), {}), clock=SteadyClock()
-        )
+        super().__init__(lambda clock: (adapter, FakePostgREST(now=clock.now), {}))
         self.front = front
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(front))
         self.credentials = {"supabase": bearer(JWT)}
         inner = CredentialTransport(HttpTransport(self.store, self.client), self.credentials)
         self.line = Line(inner)
-        self.queue = self.open(self.line)
+        self.open(self.line)
 
 
 def rows(server: PostgresServer, asked: str) -> list[tuple[Any, ...]]:
@@ -145,14 +142,14 @@ async def test_each_item_is_one_row_also_when_answers_are_lost(
     server: PostgresServer, world: RealWorld, losses: int
 ) -> None:
     world.line.losses = losses
-    tickets = [await world.queue.enqueue("ticket", TICKET, unique_key=str(n)) for n in range(230)]
-    bare = await world.queue.enqueue("ticket", {"summary": "Belt"})
+    tickets = [await world.add() for _ in range(230)]
+    bare = (await world.queue.enqueue("ticket", {"summary": "Belt"})).id
     await world.settle()
     assert {await world.state(each) for each in [*tickets, bare]} == {State.COMPLETED}
     found = rows(server, "select id::text, severity from items")
-    assert sorted(id_ for id_, _ in found) == sorted(each.id for each in [*tickets, bare])
+    assert sorted(id_ for id_, _ in found) == sorted([*tickets, bare])
     # One column fewer than the others beside it: the table's own default stands there.
-    assert dict(found)[bare.id] == "medium"
+    assert dict(found)[bare] == "medium"
 
 
 @pytest.mark.parametrize(
@@ -166,10 +163,10 @@ async def test_each_item_is_one_row_also_when_answers_are_lost(
 async def test_what_the_database_refuses_is_alone_a_dead_letter(
     server: PostgresServer, world: RealWorld, poison: dict[str, Any], said: str
 ) -> None:
-    good = [await world.queue.enqueue("ticket", TICKET, unique_key=str(n)) for n in range(60)]
-    bad = await world.queue.enqueue("ticket", poison)
-    more = [await world.queue.enqueue("ticket", TICKET, unique_key=f"m{n}") for n in range(39)]
-    await world.settle(minutes=60)
+    good = [await world.add() for _ in range(60)]
+    bad = await world.add(**poison)
+    more = [await world.add() for _ in range(39)]
+    await world.settle(60 * MINUTE)
     assert {await world.state(each) for each in good + more} == {State.COMPLETED}
     assert await world.state(bad) is State.FAILED
     assert said in json.dumps((await world.detail(bad))["history"])
@@ -180,8 +177,8 @@ async def test_a_sign_in_that_is_not_taken_and_one_that_may_not(
     server: PostgresServer, world: RealWorld
 ) -> None:
     world.credentials["supabase"] = bearer("jwt-of-nobody")
-    ticket = await world.queue.enqueue("ticket", TICKET)
-    await world.settle(minutes=4)
+    ticket = await world.add()
+    await world.settle(4 * MINUTE)
     assert await world.state(ticket) is State.PENDING
     world.credentials["supabase"] = bearer(JWT)
     await world.settle()
@@ -190,8 +187,8 @@ async def test_a_sign_in_that_is_not_taken_and_one_that_may_not(
 
 async def test_a_table_that_comes_later(server: PostgresServer, front: PostgrestFront) -> None:
     made = RealWorld(front, table="later")
-    ticket = await made.queue.enqueue("ticket", {"summary": "Belt"})
-    await made.settle(minutes=12)
+    ticket = (await made.queue.enqueue("ticket", {"summary": "Belt"})).id
+    await made.settle(12 * MINUTE)
     assert await made.state(ticket) is State.PENDING
     with psycopg.connect(server.dsn) as connection:
         connection.execute(
@@ -209,8 +206,8 @@ async def test_a_right_that_is_missing_holds_everything_and_dead_letters_nothing
 ) -> None:
     with psycopg.connect(server.dsn) as connection:
         connection.execute("revoke select (id) on items from authenticated")
-    tickets = [await world.queue.enqueue("ticket", TICKET, unique_key=str(n)) for n in range(5)]
-    await world.settle(minutes=12)
+    tickets = [await world.add() for _ in range(5)]
+    await world.settle(12 * MINUTE)
     assert {await world.state(each) for each in tickets} == {State.PENDING}
     lane = (await world.queue.status())["lanes"]["postgrest"]
     assert "permission denied for table items" in json.dumps(lane)
@@ -231,10 +228,8 @@ async def test_a_statement_that_takes_too_long_goes_in_smaller_ones(
         )
     world.front.statement_timeout_ms = 400
     try:
-        tickets = [
-            await world.queue.enqueue("ticket", TICKET, unique_key=str(n)) for n in range(100)
-        ]
-        await world.settle(minutes=60)
+        tickets = [await world.add() for _ in range(100)]
+        await world.settle(60 * MINUTE)
         assert {await world.state(each) for each in tickets} == {State.COMPLETED}
         assert world.line.rows[0] == 100
     finally:
@@ -257,7 +252,7 @@ async def test_events_are_the_same_within_a_second(
         await made.settle()
     await made.queue.enqueue("call", {**CALL, "duration": 31, "direction": "missed"})
     await made.settle()
-    assert {await made.state(each) for each in calls} == {State.COMPLETED}
+    assert {await made.state(each.id) for each in calls} == {State.COMPLETED}
     found = rows(server, "select direction, duration_s from call_events order by 1, 2")
     assert found == [(1, 31), (1, 33), (3, 31)]
 

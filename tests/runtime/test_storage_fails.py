@@ -50,11 +50,12 @@ async def test_what_can_be_read_is_rescued_captures_too() -> None:
     lost, new = World(store=store), World()
     for world in (lost, new):
         world.queue._rescue._box = box
-    row = await lost.queue.enqueue("ticket", TICKET)
+    row = await lost.queue.enqueue("ticket", TICKET, destination="jira")
     store.fault = Fault(1, persistent=True, only=WRITES)
     saved, odd = (lost.entropy.uuid7(lost.clock.now()) for _ in range(2))
     send_id = lost.entropy.uuid7(lost.clock.now())
     data = {"kind": "ticket", "payload": TICKET, "send_id": send_id, "attachments": []}
+    data["destination"] = "zendesk"
     await store.capture(Capture(saved, 5, json.dumps(data).encode()))
     await store.capture(Capture(odd, 6, b"{not json"))
     assert (await lost.queue.rescue_out("phrase"))["items"] == 3
@@ -62,4 +63,6 @@ async def test_what_can_be_read_is_rescued_captures_too() -> None:
     assert (await new.queue.get(row.id)).send_id == row.send_id
     assert (await new.queue.get(saved)).send_id == send_id
     assert (await new.queue.get(saved)).created_at == 5
+    assert (await new.queue.get(row.id)).handed_to == "jira"
+    assert (await new.queue.get(saved)).handed_to == "zendesk"
     assert (await new.queue.get(odd)).kind == "quarantine"

@@ -57,6 +57,8 @@ def _facts(one, now):
     if one.get("priority") is not None:
         rows.append(("Priority", words.priority(one["priority"])))
     rows.append(("Size", words.size(one.get("size") or 0)))
+    if one.get("from"):
+        rows.append(("From", one["from"]))
     link = outbox.remote(one)
     if link:
         rows.append(("At the server", link))

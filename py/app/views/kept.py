@@ -6,6 +6,8 @@ from app.element import button, h, icon, when
 from app.views import capture
 
 TITLE = "Not saved, kept in this tab only"
+#: Ids in the dialog of its rescue file.
+FORM, FIELD = "kept-form", "kept-phrase"
 TOO_SHORT = (
     f"Use at least {words.PASSPHRASE_MIN} characters: without it nobody can open the file, with "
     "it everybody."
@@ -127,11 +129,11 @@ def dialog(asked, items):
     field = h(
         "div",
         {"class": "field"},
-        h("label", {"for": "kept-phrase"}, "Passphrase for the new file"),
+        h("label", {"for": FIELD}, "Passphrase for the new file"),
         h(
             "input",
             {
-                "id": "kept-phrase",
+                "id": FIELD,
                 "name": "passphrase",
                 "type": "password",
                 "autocomplete": "new-password",
@@ -154,5 +156,5 @@ def dialog(asked, items):
         ),
         button("Close" if asked["done"] else "Cancel", "ask-close", {"class": "quiet"}),
     )
-    props = {"id": "kept-form", "method": "dialog", "novalidate": True, "autocomplete": "off"}
+    props = {"id": FORM, "method": "dialog", "novalidate": True, "autocomplete": "off"}
     return [head, h("form", props, h("div", {"class": "scroll"}, content), foot)]

@@ -308,7 +308,7 @@ def acts(one, title_id, names=None):
     if one["kind"] in ("attachment", "sweep"):  # nobody wrote them
         can = [name for name in can if name != "edit"]
     can = [name for name in can if (name != "edit" if names is None else name in names)]
-    if names and "export" in names:
+    if names and "export" in names and one.get("export", True):  # False: it is not on this device
         can.append("export")
     shown = [
         button(

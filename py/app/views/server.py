@@ -2,7 +2,7 @@
 
 from app import model, words
 from app.element import button, h, when
-from app.views import ask
+from app.views import accounts, ask
 
 #: What is done at a server that fails: (tone, words, the acts offered).
 SERVER = {
@@ -66,6 +66,23 @@ ACTS = {
 }
 
 
+#: guarantee -> in plain words.
+SURE = {
+    "strong": "Arrives exactly once.",
+    "checked": "Looked up before it is sent again, so it arrives once.",
+    "repaired": "Could arrive twice after a fault; doubles are looked for and reported.",
+}
+
+
+def takes(one):
+    """What a destination of the catalogue takes, and how sure it arrives."""
+    kinds = [words.PLURALS[kind] for kind in model.FORMS if kind in (one.get("kinds") or [])]
+    taken = "Takes {}.".format(" and ".join(kinds)) if kinds else None
+    none = (one.get("limits") or {}).get("attachments") == 0
+    sure = SURE.get(one.get("guarantee"))
+    return " ".join([part for part in (taken, none and "No files.", sure) if part])
+
+
 def server(state):
     """How the server is doing, from the engine's guard of it, and a person's say in it; where the
     queue has several, a card for each."""
@@ -74,7 +91,17 @@ def server(state):
     if len(lanes) < 2:
         return _server(state, status.get("lane") or {})
     # The page's interpreter keeps no order in what it reads from JSON.
-    return [_server(state, lanes[name]["lane"], name, lanes[name]) for name in sorted(lanes)]
+    # What somebody may have to sign in to comes first; a gateway that is not there comes not at all
+    # where there are others and nothing waits for it.
+    direct = [name for name in sorted(lanes) if lanes[name].get("title")]
+    rest = [name for name in sorted(lanes) if name not in direct]
+    if direct:
+        rest = [name for name in rest if lanes[name].get("waiting") or not _absent(lanes[name])]
+    return [_server(state, lanes[name]["lane"], name, lanes[name]) for name in direct + rest]
+
+
+def _absent(one):
+    return one.get("connection") == "no_gateway"
 
 
 def _server(state, guard, lane=None, one=None):
@@ -95,6 +122,8 @@ def _server(state, guard, lane=None, one=None):
         if one.get("paused"):
             text, tone = "Sending to this server is paused.", "warn"
             acts = [name for name in acts if name != "try"]  # a pause holds by hand, too
+    if one is not None and one.get("title"):
+        return _direct(state, lane, one, (text, tone), more, facts, acts)
     return card(
         "server-" + lane if lane else "server",
         "Server: " + lane if lane else "Server",
@@ -102,6 +131,31 @@ def _server(state, guard, lane=None, one=None):
         h("p", {"class": "meta"}, more) if more else None,
         h("dl", {"class": "facts"}, [_fact(name, said) for name, said in facts]) if facts else None,
         h("div", {"class": "acts"}, [_act(name, lane) for name in acts]),
+    )
+
+
+def _direct(state, lane, one, stands, more, facts, acts):
+    """The card of a destination that this device delivers to by itself, with who is signed in."""
+    given = (state.get("catalogue") or {}).get("destinations") or []
+    entry = [each for each in given if each.get("name") == lane]
+    said = "Straight from this browser. " + takes(entry[0]) if entry else None
+    known, who = accounts.told(state, lane), []
+    if known:
+        who = accounts.account(known, one.get("waiting") or 0)
+        if not known["signed_in"]:  # of a server that nobody is signed in at there is no more
+            stands, more, facts, acts = None, None, [], []
+        elif one.get("connection") == "signed_out":  # it was, and is being asked again now
+            more = None
+    sign = who[2:]
+    return card(
+        "server-" + lane,
+        one["title"],
+        h("p", {"key": "takes", "class": "meta"}, said) if said else None,
+        who[:2],
+        h("p", {"key": "stands", "class": "state " + stands[1]}, stands[0]) if stands else None,
+        h("p", {"key": "way", "class": "meta"}, more) if more else None,
+        h("dl", {"class": "facts"}, [_fact(name, told) for name, told in facts]) if facts else None,
+        h("div", {"class": "acts"}, sign, [_act(name, lane) for name in acts]),
     )
 
 

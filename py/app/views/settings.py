@@ -172,12 +172,6 @@ def _power(state, values):
     return server.card("power", "Battery", switch, h("p", {"class": "meta"}, now) if now else None)
 
 
-#: guarantee -> in plain words.
-SURE = {
-    "strong": "Arrives exactly once.",
-    "checked": "Looked up before it is sent again, so it arrives once.",
-    "repaired": "Could arrive twice after a fault; doubles are looked for and reported.",
-}
 #: state -> (words, tone) of a destination as the gateway last said.
 REACHED = {
     "online": ("Works", "good"),
@@ -194,6 +188,7 @@ REACHED = {
 def _destinations(state):
     """What is behind the gateway, to read only: it is set up there."""
     given = (state.get("catalogue") or {}).get("destinations") or []
+    given = [one for one in given if not one.get("direct")]  # they have cards of their own
     if len(given) < 2:
         return None
     return server.card(
@@ -206,18 +201,13 @@ def _destinations(state):
 
 def _destination(one):
     text, tone = REACHED.get(one.get("state") or "online", (one.get("state"), "off"))
-    kinds = [words.PLURALS[kind] for kind in model.FORMS if kind in (one.get("kinds") or [])]
-    takes = "Takes {}.".format(" and ".join(kinds)) if kinds else None
-    none = (one.get("limits") or {}).get("attachments") == 0
-    sure = SURE.get(one.get("guarantee"))
-    said = " ".join([part for part in (takes, none and "No files.", sure) if part])
     name = h("span", {"class": "meta"}, one["name"]) if one.get("title") != one["name"] else None
     return h(
         "li",
         {"key": one["name"]},
         h("p", {}, h("strong", {}, one.get("title") or one["name"]), " ", name),
         h("p", {"class": "state " + tone}, text),
-        h("p", {"class": "meta"}, said),
+        h("p", {"class": "meta"}, server.takes(one)),
     )
 
 

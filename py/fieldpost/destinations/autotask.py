@@ -34,6 +34,7 @@ from .answers import ONLINE, read_json
 from .autotaskwords import failure, open_values, rows_of, trusted
 from .base import Contact, Declaration, Discovered, Finding, Lookup, Reading, Script
 from .fieldmap import FieldMap, Rule, render
+from .records import taken_for_it
 
 _DAY_MS = 24 * 60 * 60 * 1000
 #: Site-wide standard values; a site that has others says so in its field map.
@@ -169,7 +170,7 @@ class Autotask(Adapter):
 
     def attach(
         self,
-        item: Item,  # noqa: ARG002 - the ticket's id says it all
+        item: Item,
         manifest: Manifest,
         remote_id: str,
         *,
@@ -177,7 +178,8 @@ class Autotask(Adapter):
     ) -> Script[Reading]:
         place = f"Tickets/{quote(remote_id, safe='')}/Attachments"
         if again:
-            there = yield from self._attached(place, manifest)
+            others = taken_for_it(item, manifest)
+            there = yield from self._attached(place, manifest, others)
             if there is not None:
                 return there
         form = canonical(
@@ -204,8 +206,10 @@ class Autotask(Adapter):
         contact, outcome = self._failure(response, answer)
         return Reading(contact, [outcome])
 
-    def _attached(self, place: str, manifest: Manifest) -> Script[Reading | None]:
-        """Whether the file is there already; None: certainly not."""
+    def _attached(self, place: str, manifest: Manifest, others: int) -> Script[Reading | None]:
+        """Whether the file is there already, besides as many ``others`` as look like it; None: it
+        is not."""
+        alike = 0
         request = self._ask("GET", place)
         while True:
             response = yield request
@@ -217,7 +221,8 @@ class Autotask(Adapter):
             for row in rows:
                 if manifest.name not in (row.get("title"), row.get("fullPath")):
                     continue
-                if row.get("fileSize") == manifest.size:
+                alike += row.get("fileSize") == manifest.size
+                if alike > others:
                     return Reading(ONLINE, [Outcome(Class.DUPLICATE, status=200)])
                 if "fileSize" not in row:
                     text = "A file of this name is there, and its size is not told: look at it."

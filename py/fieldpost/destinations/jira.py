@@ -34,7 +34,8 @@ from .fieldmap import FieldMap, Rule, render
 from .jira_doubles import close_doubles
 from .jira_fields import discovered, issue_type_id
 from .jira_text import document, file_name, label, one_line, wiki
-from .refusals import UNPROVED, media_type, read_any, refusal, taken_for_it, translated
+from .records import media_type, payload_fields, taken_for_it
+from .refusals import UNPROVED, Refusal, read_list, read_refusal
 
 PROPERTY = "sync.op"
 
@@ -145,10 +146,11 @@ class Jira(Adapter):
         if response.status in (403, 404) and b"XSRF" in response.body:
             outcome = Outcome(Class.PERMISSION, None, _XSRF, response.status)
             return Reading(ONLINE, [outcome], whole=True)
-        text, fields, spoken = _said(response)
-        if item is not None:
-            fields = translated(self.fields.get(item.kind, ()), fields)
-        contact, outcome = refusal(response, text, fields, spoken=spoken)
+        said = _said(response)
+        if item is not None and said is not None:
+            fields = payload_fields(self.fields.get(item.kind, ()), said.fields)
+            said = replace(said, fields=fields)
+        contact, outcome = read_refusal(response, said)
         return Reading(contact, [outcome], whole=True)
 
     # --- was it there? ---------------------------------------------------------------------------
@@ -231,7 +233,7 @@ class Jira(Adapter):
             if _holding(fields.get("attachment"), manifest) > taken_for_it(item, manifest):
                 return Reading(ONLINE, [Outcome(Class.ACCEPTED)])
         response = yield self._upload(remote_id, manifest)
-        held = read_any(response) if response.status == 200 else None
+        held = read_list(response) if response.status == 200 else None
         if held is None or _signed_out(response):
             return self.refused(response)
         there = _holding(held, manifest) > 0
@@ -335,15 +337,15 @@ def _signed_out(response: Response) -> bool:
     return "FAILED" in reason or "DENIED" in reason or user == "anonymous"
 
 
-def _said(response: Response) -> tuple[str, dict[str, str], bool]:
-    """Text, field errors, and whether it was Jira that spoke."""
+def _said(response: Response) -> Refusal | None:
+    """In Jira's words; None where it is somebody else's answer."""
     answer = read_json(response) or {}
     messages, errors = answer.get("errorMessages"), answer.get("errors")
-    spoken = isinstance(messages, list) or isinstance(errors, dict)
     texts = [str(m) for m in messages] if isinstance(messages, list) else []
     fields = {str(k): str(v) for k, v in errors.items()} if isinstance(errors, dict) else {}
     told = answer.get("message")
-    if not spoken and isinstance(told, str):
-        code = answer.get("status-code", answer.get("code"))
-        spoken, texts = code == response.status, [told]
-    return "; ".join(texts), fields, spoken
+    if isinstance(messages, list) or isinstance(errors, dict):
+        return Refusal(None, "; ".join(texts), fields)
+    if isinstance(told, str) and answer.get("status-code", answer.get("code")) == response.status:
+        return Refusal(None, told)
+    return None

@@ -7,7 +7,7 @@ from typing import Any
 
 from .base import Discovered
 from .fieldmap import FieldMap, Rule, needs, offers
-from .refusals import choices_left, unplaced
+from .records import choices_left, unplaced
 
 #: Written by the adapter itself, or by Jira.
 _OURS = frozenset({"project", "issuetype", "labels"})

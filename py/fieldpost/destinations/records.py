@@ -1,12 +1,16 @@
 """What the adapters of ticket systems share besides the field map itself: the texts that people
-read over there, and the way back from a system's field names to the payload's. Pure."""
+read over there, the way back from a system's field names to the payload's, and files. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from fieldpost.engine.errors import InvalidItem
+from fieldpost.engine.model import Item
+from fieldpost.ports import Manifest
 
 from .base import Discovered
 from .fieldmap import FieldMap, Rule, offers, texts_of
@@ -28,6 +32,9 @@ From: {userName} {userId}
 About: {skillId}
 Context: {context}
 Reference: {@id}"""
+
+
+_MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,3 +128,46 @@ def _unfit(kind: str, rule: Rule, one: Described) -> list[str]:
     may = [rule.value, rule.otherwise, *rule.choices.values()]
     wrong = sorted({str(to) for to in may if to is not None and to not in one.choices})
     return [f"{one.label} ({one.to}) has no {to!r}, which a rule for {kind} gives." for to in wrong]
+
+
+def choices_left(rules: Sequence[Rule], offered: Mapping[str, Iterable[str]]) -> dict[str, Any]:
+    """Payload field -> the values of it that have a place among what is ``offered`` (by ``to``),
+    where the form has to know: of a field that is written out in a text too, nothing is lost."""
+    bound = offers(rules)
+    left: dict[str, tuple[str, ...]] = {}
+    for rule in rules:
+        if rule.to not in offered or rule.source not in bound:
+            continue
+        there = set(offered[rule.to])
+        before = left.get(rule.source, tuple(rule.choices))
+        left[rule.source] = tuple(ours for ours in before if str(rule.choices[ours]) in there)
+    return left
+
+
+def unplaced(rules: Sequence[Rule], offered: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
+    """Sentences on what the map would write that the vendor does not offer."""
+    notes = []
+    for rule in rules:
+        if rule.to not in offered or not rule.choices:
+            continue
+        there = set(offered[rule.to])
+        gone = sorted({str(v) for v in rule.choices.values()} - there)
+        if gone:
+            notes.append(f"{rule.to} does not offer {', '.join(gone)}, which the map would write.")
+    return tuple(notes)
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def taken_for_it(item: Item, manifest: Manifest) -> int:
+    """How many other files of the item are there already that may look like this one: where names
+    and sizes are all that can be compared, only what is there more often is this one. (A file twice
+    is better than a file lost.)"""
+    others = (a for a in item.attachments if a.id != manifest.id and a.size == manifest.size)
+    return sum(a.done for a in others)
+
+
+def media_type(manifest: Manifest) -> str:
+    """Of a file, as it may stand in a header."""
+    return manifest.type if _MEDIA_TYPE.fullmatch(manifest.type) else "application/octet-stream"

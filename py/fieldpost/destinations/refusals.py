@@ -1,36 +1,48 @@
-"""What vendors' adapters have in common: their refusals read by one table, their limits in all the
-forms in which they are told, what they say of their fields in the payload's own words. Pure.
+"""Refusals in a vendor's own words, read by the rules that all of their adapters share, and limits
+in all the forms in which they are told. Pure.
 
-The table is for requests that make something: what leaves it open whether the vendor acted is
-`unknown`, and only what the vendor itself says (``spoken``) ends an item.
+An adapter says what the answer says (`Refusal`); what follows from the status is here, for requests
+that make something: what leaves it open whether the vendor acted is `unknown`, and only what the
+vendor itself says ends an item.
 """
 
 from __future__ import annotations
 
 import email.utils
 import json
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from fieldpost.engine.model import Item
 from fieldpost.engine.outcome import Class, Outcome
-from fieldpost.ports import Manifest, Response
+from fieldpost.ports import Response
 
 from .answers import ONLINE, whole_failure
 from .base import Contact
-from .fieldmap import Rule, offers
 
-_CLASSES = {
-    403: Class.PERMISSION,
-    409: Class.UNKNOWN,  # of a request that makes something: it is looked for, and there or not
-}
+#: Of an answer in plain text, shown to people.
+_TEXT_MOST = 300
 #: A success whose content does not prove it.
 UNPROVED = Outcome(
     Class.UNKNOWN, "QUEUE_SYNC_FAILED", "The server's answer does not name this item."
 )
+#: What whole_failure makes of these is not what they say of a request that makes something.
+_CLASSES = {
+    404: Class.PERMANENT,
+    408: Class.UNKNOWN,  # it may have been done all the same
+    409: Class.UNKNOWN,  # it is looked for, and there or not
+    503: Class.UNKNOWN,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """``code``: the vendor's; ``text``: for people; ``fields``: name in the vendor's record (or the
+    payload's, once translated) -> what is wrong with it."""
+
+    code: str | None = None
+    text: str = ""
+    fields: dict[str, str] = field(default_factory=dict)
 
 
 def read_any(response: Response) -> Any:
@@ -40,28 +52,59 @@ def read_any(response: Response) -> Any:
         return None
     try:
         return json.loads(response.body)
-    except ValueError:
+    except (ValueError, RecursionError):  # not JSON, or lists in lists without end
         return None
 
 
-def refusal(
-    response: Response, text: str, fields: Mapping[str, str] | None = None, *, spoken: bool
-) -> tuple[Contact, Outcome]:
-    """What an answer that is no success says of the lane and of its item. ``spoken``: the vendor's
-    own error shape was in it; ``text``, ``fields``: what it said there."""
-    status = response.status
+def read_list(response: Response) -> list[Any] | None:
+    """The body as a JSON list, by the rules of `read_any`."""
+    found = read_any(response)
+    return found if isinstance(found, list) else None
+
+
+def plain_text(response: Response) -> Refusal | None:
+    """A refusal in plain text, as some servers answer what they could not parse."""
+    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if response.redirected or kind != "text/plain":
+        return None
+    return Refusal(text=response.body.decode(errors="replace").strip()[:_TEXT_MOST])
+
+
+def read_refusal(response: Response, said: Refusal | None) -> tuple[Contact, Outcome]:
+    """What an answer that is no success says of the lane and of the item. ``said``: None where it
+    is not in the vendor's words: a proxy, a portal."""
+    status, told = response.status, said or Refusal()
     if status == 413:  # also of a proxy: what it refused it did not pass on
-        text = text or "It is larger than what is taken there."
-        return ONLINE, Outcome(Class.TOO_LARGE, None, text, status, fields=dict(fields or {}))
-    if status == 401 or status >= 500 or status == 408 or not spoken:
-        told = {"detail": text} if spoken else None
-        return whole_failure(with_wait(response), told)
-    if status == 429:
-        return whole_failure(with_wait(response), {"detail": text})
-    if status < 400:
-        return ONLINE, UNPROVED
-    cls = _CLASSES.get(status, Class.PERMANENT)
-    return ONLINE, Outcome(cls, None, text, status, fields=dict(fields or {}))
+        text = told.text or "It is larger than what is taken there."
+        return ONLINE, Outcome(Class.TOO_LARGE, told.code, text, status, fields=dict(told.fields))
+    if said is not None and 200 <= status < 400 and not response.redirected:
+        return ONLINE, replace(
+            UNPROVED,
+            code=said.code or UNPROVED.code,
+            text=said.text or UNPROVED.text,
+            status=status,
+        )
+    answer: dict[str, Any] | None = None
+    if said is not None:
+        answer = {"code": said.code, "detail": said.text, "fields": said.fields}
+    contact, outcome = whole_failure(with_wait(response), answer, coded=False)
+    if said is not None or status in (408, 503):
+        outcome = replace(outcome, cls=_CLASSES.get(status, outcome.cls))
+    if said is not None and status == 404:
+        outcome = replace(outcome, fields=dict(said.fields))
+    return contact, outcome
+
+
+def unproved(name: str, answered: tuple[Contact, Outcome]) -> Contact:
+    """Of a probe that was not answered as it has to be: a refusal would be one of every item, so
+    all of them wait."""
+    contact, outcome = answered
+    if not contact.ok:
+        return contact
+    text = f"Something else than {name} answers at this address."
+    if outcome.status is not None and outcome.status >= 400:
+        text = outcome.text or f"{name} refuses even to be asked ({outcome.status})."
+    return Contact("unreachable", text)
 
 
 def with_wait(response: Response) -> Response:
@@ -94,60 +137,3 @@ def _http_date(value: str) -> datetime | None:
     except ValueError:
         return None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
-
-
-def taken_for_it(item: Item, manifest: Manifest) -> int:
-    """How many other files of the item are there already that may look like this one: where names
-    and sizes are all that can be compared, only what is there more often is this one. (A file twice
-    is better than a file lost.)"""
-    others = (a for a in item.attachments if a.id != manifest.id and a.size == manifest.size)
-    return sum(a.done for a in others)
-
-
-_MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+", re.ASCII)
-
-
-def media_type(manifest: Manifest) -> str:
-    """Of a file, as it may stand in a header."""
-    return manifest.type if _MEDIA_TYPE.fullmatch(manifest.type) else "application/octet-stream"
-
-
-# --- what a vendor says of its fields, in the payload's names ------------------------------------
-
-
-def payload_name(rules: Sequence[Rule], field: str) -> str:
-    """The payload's name of a field of the record (its first step, where the map goes deeper); the
-    record's own where the map makes it of no single one."""
-    return next((r.source for r in rules if r.source and r.to.split(".")[0] == field), field)
-
-
-def translated(rules: Sequence[Rule], fields: Mapping[str, str]) -> dict[str, str]:
-    """Field errors of the record, by the payload's names."""
-    return {payload_name(rules, name): wrong for name, wrong in fields.items()}
-
-
-def choices_left(rules: Sequence[Rule], offered: Mapping[str, Iterable[str]]) -> dict[str, Any]:
-    """Payload field -> the values of it that have a place among what is ``offered`` (by ``to``),
-    where the form has to know: of a field that is written out in a text too, nothing is lost."""
-    bound = offers(rules)
-    left: dict[str, tuple[str, ...]] = {}
-    for rule in rules:
-        if rule.to not in offered or rule.source not in bound:
-            continue
-        there = set(offered[rule.to])
-        before = left.get(rule.source, tuple(rule.choices))
-        left[rule.source] = tuple(ours for ours in before if str(rule.choices[ours]) in there)
-    return left
-
-
-def unplaced(rules: Sequence[Rule], offered: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
-    """Sentences on what the map would write that the vendor does not offer."""
-    notes = []
-    for rule in rules:
-        if rule.to not in offered or not rule.choices:
-            continue
-        there = set(offered[rule.to])
-        gone = sorted({str(v) for v in rule.choices.values()} - there)
-        if gone:
-            notes.append(f"{rule.to} does not offer {', '.join(gone)}, which the map would write.")
-    return tuple(notes)

@@ -36,7 +36,7 @@ from .records import (
     payload_fields,
     rules_for,
 )
-from .rejections import read_list, read_refusal, unproved
+from .refusals import read_list, read_refusal, unproved
 from .salesforcewords import described, holds, key_notes, mark, plain, refusal
 
 #: A limit of the org has no ``Retry-After``; it frees itself over the day.

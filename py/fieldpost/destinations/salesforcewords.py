@@ -9,7 +9,7 @@ from fieldpost.ports import Manifest, Response
 
 from .answers import read_json
 from .records import Described
-from .rejections import Refusal, read_list
+from .refusals import Refusal, read_list
 
 
 def refusal(response: Response) -> Refusal | None:

@@ -32,7 +32,8 @@ from .adapter import Adapter
 from .answers import ONLINE, problem, read_json
 from .base import Contact, Declaration, Discovered, Finding, Lookup, Reading, Script
 from .fieldmap import FieldMap, render
-from .refusals import UNPROVED, media_type, refusal, taken_for_it
+from .records import media_type, taken_for_it
+from .refusals import UNPROVED, Refusal, read_refusal
 from .servicenow_fields import DEFAULT_MAP, discovered
 
 #: An instance may go on with a request for a minute after nobody waits for it any more.
@@ -129,7 +130,7 @@ class ServiceNow(Adapter):
     def _refused(self, response: Response, answer: dict[str, Any] | None) -> Reading:
         error = answer.get("error") if answer else None
         text = _said(error)
-        contact, outcome = refusal(response, text, spoken=bool(text))
+        contact, outcome = read_refusal(response, Refusal(text=text) if text else None)
         if outcome.cls is Class.PERMISSION and _about_item(text):
             outcome = replace(outcome, cls=Class.PERMANENT)
         if response.status in (400, 403, 409) and _unique(text):

@@ -7,7 +7,7 @@ from typing import Any
 
 from .base import Discovered
 from .fieldmap import FieldMap, Rule, needs, offers
-from .refusals import choices_left, unplaced
+from .records import choices_left, unplaced
 
 _WHO = "Reported by: {user.name} {user.email}"
 _WHERE = "Device: {systemInfo.deviceName} {systemInfo.osVersion} {systemInfo.architecture}"

@@ -37,7 +37,7 @@ from .records import (
     payload_fields,
     rules_for,
 )
-from .rejections import Refusal, read_refusal, unproved
+from .refusals import Refusal, read_refusal, unproved
 from .zendeskwords import (
     SAID,
     as_ticket,

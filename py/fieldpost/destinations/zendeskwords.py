@@ -10,7 +10,7 @@ from fieldpost.ports import Manifest, Response
 
 from .answers import read_json
 from .records import Described
-from .rejections import Refusal, plain_text
+from .refusals import Refusal, plain_text
 
 _UNTAGGED = re.compile(r"[^\w/-]+")
 #: Their name of a field's type -> where it stands in a ticket.

@@ -256,6 +256,20 @@ class UpdateRequired(QueueError):
     code = "QUEUE_UPDATE_REQUIRED"
 
 
+class SignInFailed(QueueError):
+    """The sign-in came to nothing, and nothing was changed by it. Begin it again under Settings."""
+
+    code = "QUEUE_SIGN_IN_FAILED"
+
+
+class OtherAccount(SignInFailed):
+    """Somebody else's items wait for this destination, so this sign-in was not kept. Sign in as the
+    one who saved them, or cancel or discard them first.
+    """
+
+    code = "QUEUE_OTHER_ACCOUNT"
+
+
 def _tree(cls: type[QueueError]) -> list[type[QueueError]]:
     return [cls, *(leaf for sub in cls.__subclasses__() for leaf in _tree(sub))]
 

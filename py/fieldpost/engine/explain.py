@@ -38,6 +38,16 @@ LANE_TEXT = {
 }
 
 
+#: The same of a destination that people chose by its name, which goes into the braces; they end
+#: with a full stop, as `why` knows a sentence by.
+TITLED_TEXT = {
+    "signed_out": "It waits until you sign in to {}, under Settings.",
+    "unreachable": "{} is not answering. It is tried again by itself.",
+    "no_gateway": "{} is not set up to take it. Its administrator has to see to that.",
+    "limited": "{} asks to wait a little.",
+    "held": "Sending to {} was stopped by hand.",
+}
+
 #: Why a dead letter is one, by its error code; any other code is the server's own refusal.
 FAILED_TEXT = {
     MaxRetriesExceeded.code: "It was tried as often as it may be. Retry it when the server works "

@@ -74,7 +74,9 @@ class Intake:
             limit = f"has {len(body)} bytes; at most {PAYLOAD_BYTES_MAX} are allowed"
             raise InvalidItem(fields={"payload": limit})
         attachments = _attachments(given) if (given := data.get("attachments")) else ()
-        lane = self.routes.of(kind, data.get("lane"), loosely=loosely)
+        handed_to = _destination(data.get("destination"), loosely=loosely)
+        lane = self.routes.chosen(handed_to)
+        lane = lane or self.routes.of(kind, data.get("lane"), loosely=loosely)
         lane.demand(kind, files=bool(attachments))
         now = self._clock.now()
         priority = data.get("priority")
@@ -96,7 +98,7 @@ class Intake:
             expires_at=data.get("expires_at"),
             size=len(body) + sum(a.size for a in attachments),
             body_bytes=len(body),
-            handed_to=_destination(data.get("destination"), loosely=loosely),
+            handed_to=handed_to,
             attachments=attachments,
             parents=relations.parents,
             on_parent_failed=relations.on_parent_failed,

@@ -13,6 +13,7 @@ from fieldpost._version import __version__
 from fieldpost.engine.errors import InvalidItem, QueueError
 from fieldpost.engine.power import Device, told
 
+from .accounts import Accounts
 from .acts import Done
 from .queue import Queue
 
@@ -41,17 +42,20 @@ _MANY = ("retry_many", "cancel_many", "discard_many", "restore_many", "set_prior
 
 class Bridge:
     """``call`` is what a worker exports. ``set_link`` takes what the page says of the network,
-    ``set_device`` what it says of itself and of the battery."""
+    ``set_device`` what it says of itself and of the battery; ``accounts``: at destinations that
+    people sign in to from here."""
 
     def __init__(
         self,
         queue: Queue,
         set_link: Callable[[bool], None],
         set_device: Callable[[Device], None] = lambda _device: None,
+        accounts: Accounts | None = None,
     ):
         self._queue = queue
         self._set_link = set_link
         self._set_device = set_device
+        self._accounts = accounts or Accounts()
         self._beat = 0
         self._methods: dict[str, Callable[..., Awaitable[Any]]] = {
             "ping": self._ping,
@@ -62,6 +66,10 @@ class Bridge:
             "nudge": self._nudge,
             "enqueue": self._enqueue,
             "detail": self._detail,
+            "accounts": self._accounts.all,
+            "sign_in_at": self._accounts.begin,
+            "signed_in": self._accounts.finish,
+            "sign_out": self._accounts.sign_out,
             **{name: getattr(queue, name) for name in _AS_THEY_ARE},
             **{name: self._act(name) for name in _ACTS},
             **{name: self._many(name) for name in _MANY},

@@ -201,12 +201,13 @@ class Driver:
             return
         if ask_now or not state.open or not self.destination.located:
             state = await make_contact(self, state)
-        if not state.open or not work:
-            return
-        await self._promote(by_hand=by_hand)
-        self.progress = Progress(total=self.open_items(counters))
-        state = await Sending(self, leadership, state).run()
-        if state.open and counters.get("state:handed_over"):
+        if state.open and work:
+            await self._promote(by_hand=by_hand)
+            self.progress = Progress(total=self.open_items(counters))
+            state = await Sending(self, leadership, state).run()
+        # What was refused may have been sent after all, by a person at the gateway.
+        refused = ask_now and counters.get("state:failed")
+        if state.open and (counters.get("state:handed_over") or refused):
             await collect_receipts(self, state)
 
     async def _has_work(self, counters: Mapping[str, int]) -> bool:

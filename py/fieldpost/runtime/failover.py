@@ -32,6 +32,10 @@ def redirected(row: Stored, to: Lane, now: int, reason: str = "") -> Write:
     """
     to.demand(row.item.kind, files=bool(row.item.attachments))
     item = step(row.item, Redirected(to.lane), now)
+    if to.title:
+        item = item.changed(handed_to=to.lane)
+    elif item.handed_to == row.item.lane:  # it was meant for that lane's destination itself
+        item = item.changed(handed_to=None)
     said = {"n": 0, "at": now, "ended_at": now, "outcome": "redirect", "text": reason or to.lane}
     history = history_with(row.parts.get("history"), said)
     return Write(Put(item, parts={"history": history}), was=row.item.state)

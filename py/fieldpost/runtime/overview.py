@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from fieldpost.engine.explain import TITLED_TEXT
 from fieldpost.engine.limits import Limits
 from fieldpost.engine.model import Item, Stored
 from fieldpost.engine.transitions import OPEN_STATES, State
@@ -16,15 +18,30 @@ from .driver import Driver, Host
 from .loop import SyncLoop
 from .waiting import waits_for
 
+_PAGE = 200
+#: More are not looked at one by one.
+_COUNTED_MAX = 1_000
+
 
 class Overview:
     """Reads only. The first of ``drivers`` (by their lanes' names) is the home's."""
 
-    def __init__(self, host: Host, drivers: Mapping[str, Driver], loop: SyncLoop, limits: Limits):
+    def __init__(
+        self,
+        host: Host,
+        drivers: Mapping[str, Driver],
+        loop: SyncLoop,
+        limits: Limits,
+        titles: Mapping[str, str] | None = None,
+    ):
         self._host = host
         self._drivers = drivers
         self._loop = loop
         self._limits = limits
+        #: Of the lanes that people choose by name.
+        self._titles = titles or {}
+        #: Items by lane, and the store's revision that it is so at.
+        self._waiting: tuple[int, Counter[str]] | None = None
 
     async def rows(self, found: Sequence[Stored]) -> list[dict[str, Any]]:
         """For a list; see `views.row`."""
@@ -47,6 +64,9 @@ class Overview:
         counters = await self._host.store.counters()
         counts = {str(s): counters.get(f"state:{s}", 0) for s in State}
         lanes = {name: await self._lane(driver, counters) for name, driver in self._drivers.items()}
+        if self._titles and (waiting := await self._by_lane(counters)) is not None:
+            for name, lane in lanes.items():
+                lane["waiting"] = waiting[name]
         home_driver = next(iter(self._drivers.values()))
         home = lanes[home_driver.lane]
         under_way = [lane["progress"] for lane in lanes.values() if lane["progress"] is not None]
@@ -87,6 +107,7 @@ class Overview:
         return {
             "connection": self._connection(state.word),
             "connection_text": state.words,
+            "title": self._titles.get(driver.lane),
             "waiting": driver.open_items(counters),
             "progress": await driver.pacing.progress(asdict(progress)) if progress else None,
             "held": asdict(held) if held is not None else None,
@@ -101,8 +122,26 @@ class Overview:
         if driver.paused is not None:
             return "paused"
         word = self._connection((await driver.lane_state()).word)
+        if lane in self._titles and word in TITLED_TEXT:
+            return TITLED_TEXT[word].format(self._titles[lane])
         held = await driver.pacing.held() if word == "online" else None
         return held.text if held is not None else word
+
+    async def _by_lane(self, counters: Mapping[str, int]) -> Counter[str] | None:
+        """How many wait for each lane: items say by themselves where they go, so no counter can
+        tell. None where they are too many to be looked at."""
+        if counters.get("open", 0) > _COUNTED_MAX:
+            return None
+        revision = counters.get("revision", 0)
+        if self._waiting is None or self._waiting[0] != revision:
+            states, found, cursor = sorted(OPEN_STATES - views.NEED_A_PERSON), Counter[str](), None
+            while True:
+                page = await self._host.store.page(states, limit=_PAGE, cursor=cursor)
+                found.update(row.item.lane for row in page.rows if row.item.kind != "log")
+                if (cursor := page.next) is None:
+                    break
+            self._waiting = revision, found
+        return self._waiting[1]
 
     def _own(self, item: Item, now: int) -> str | None:
         driver = self._drivers.get(item.lane)

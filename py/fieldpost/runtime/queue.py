@@ -26,7 +26,7 @@ from .acts import Acts
 from .adopt import Intake
 from .attaching import keep
 from .byhand import ByHand
-from .catalogue import CATALOGUE, refresh
+from .catalogue import known, refresh
 from .committer import Change, Committer
 from .controls import Controls
 from .device import TOKEN
@@ -99,7 +99,8 @@ class Queue(ByHand, Controls, Upkeep):
             self.tidy,
             config.sync_every_ms,
         )
-        self._overview = Overview(host, self._drivers, self._loop, config.limits)
+        titles = {lane.lane: lane.title for lane in self.routes.titled}
+        self._overview = Overview(host, self._drivers, self._loop, config.limits, titles)
         self._keep_up(config)
         self._announced = 0
         self.acts = Acts(
@@ -244,8 +245,7 @@ class Queue(ByHand, Controls, Upkeep):
     async def catalogue(self) -> dict[str, Any] | None:
         """Destinations, limits and required fields as last heard, also offline; None before
         that."""
-        text = await self._host.store.side(*CATALOGUE)
-        return json.loads(text) if text else None
+        return await known(self._host.store, self.routes)
 
     async def refresh_catalogue(self) -> bool:
         """Ask the gateway for it; True when a new one was stored."""
@@ -282,6 +282,10 @@ class Queue(ByHand, Controls, Upkeep):
     def subscribe(self, callback: Callable[[dict[str, Any]], None]) -> Callable[[], None]:
         """Be told of changes by any context: ``{"type": "changed", "revision": n}``."""
         return self._host.tabs.subscribe(callback)
+
+    async def adopt(self) -> int:
+        """Make rows of all captures now; how many."""
+        return await self._intake.adopt()
 
     # --- for a host that owes others word of the ends --------------------------------------------
 

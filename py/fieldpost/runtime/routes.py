@@ -24,7 +24,9 @@ class Lane:
     where it is empty. ``kinds``: only these take it, and nothing else does; None: all that no other
     lane names. ``policy``, ``breaker``: presets by name, or one's own; None: the queue's.
     ``requests``: how many may be under way at once (1 to `limits.REQUESTS_MAX`); ``failover``: the
-    lane that takes over what is known not to be at this one's destination, while that is away."""
+    lane that takes over what is known not to be at this one's destination, while that is away.
+    ``title``: what people call a destination that they choose by its name, beside those behind the
+    gateway; "" of a lane that nobody chooses."""
 
     destination: Destination
     name: str = ""
@@ -33,6 +35,7 @@ class Lane:
     breaker: RulesLike = None
     requests: int = 1
     failover: str | None = None
+    title: str = ""
 
     @property
     def lane(self) -> str:
@@ -116,6 +119,16 @@ class Routes:
         if lane is not None and lane not in self._lanes:
             raise InvalidItem(fields={"lane": f"must be one of {', '.join(self._lanes)}"})
         return None if lane is None else self._lanes[str(lane)]
+
+    def chosen(self, destination: object) -> Lane | None:
+        """The lane of a destination that people choose by this name, None where it is none."""
+        lane = self._lanes.get(str(destination))
+        return lane if lane is not None and lane.title else None
+
+    @property
+    def titled(self) -> list[Lane]:
+        """Those that people choose."""
+        return [lane for lane in self if lane.title]
 
     def open_items(self, lane: str, counters: Mapping[str, int]) -> int:
         """How many wait for the lane, by the counters of their kinds: an estimate where items were

@@ -85,6 +85,7 @@ def row(
     return {
         "id": item.id,
         "kind": item.kind,
+        "lane": item.lane,
         "title": head.title,
         "of": head.of,
         "state": str(item.state),

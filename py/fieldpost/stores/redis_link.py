@@ -20,6 +20,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
     AuthenticationError,
+    MovedError,
     NoScriptError,
     OutOfMemoryError,
     RedisError,
@@ -147,6 +148,10 @@ def storage_error(error: Exception) -> QueueError:
         failed = StorageFull("The Redis server is full (maxmemory), so this was not saved.")
     elif isinstance(error, AuthenticationError):
         failed = DatabaseError("The Redis server does not accept the user or the password.")
+    elif isinstance(error, MovedError):
+        failed = ConfigError(
+            fields={"store": f"must be the node that has this queue: {error.host}:{error.port}"}
+        )
     elif isinstance(error, ResponseError):
         failed = DatabaseError("The Redis server did not take the change.")
     else:

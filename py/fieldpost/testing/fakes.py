@@ -48,6 +48,27 @@ class FakeClock:
         self._now += ms
 
 
+class SteadyClock(FakeClock):
+    """Time moves when a case says so and at no other time: who sleeps waits for that."""
+
+    def __init__(self, start: int = 1_750_000_000_000):
+        super().__init__(start)
+        self._sleepers: list[tuple[float, asyncio.Future[None]]] = []
+
+    async def sleep(self, ms: float) -> None:
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._sleepers.append((self.monotonic() + ms, waiter))
+        await waiter
+
+    def advance(self, ms: float) -> None:
+        super().advance(ms)
+        due = [waiter for at, waiter in self._sleepers if at <= self.monotonic()]
+        self._sleepers = [one for one in self._sleepers if one[0] > self.monotonic()]
+        for waiter in due:
+            if not waiter.done():
+                waiter.set_result(None)
+
+
 class SeededEntropy:
     def __init__(self, seed: int = 0):
         self._random = random.Random(seed)  # noqa: S311 - reproducible on purpose
@@ -108,6 +129,7 @@ class LocalTabs:
         holder = self.leaders.get(lane)
         if holder is not None:
             if not self.steal:
+                await asyncio.sleep(0)  # who asks again and again lets the holder go on
                 return False
             holder.lost, self.steal = True, False
         mine = self.leaders[lane] = _Leader(stolen=holder is not None)

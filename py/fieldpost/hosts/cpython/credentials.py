@@ -1,8 +1,6 @@
-"""What a host adds to requests so that a destination lets them in: kept here, and nowhere else.
+"""Credentials of a host that has secrets of its own: an API key, client credentials, a signature.
 
-An adapter names a credential (`ports.Request.credential`); the transport adds its headers, renews
-it once after a 401 (a request that was turned away at the door was not carried out, so it may go
-again), and takes every secret out of what comes back, so that none can reach a row or a log.
+What uses them is `runtime.credentials`, the same as in a browser.
 """
 
 from __future__ import annotations
@@ -19,12 +17,23 @@ from typing import Any, Protocol
 from urllib.parse import urlencode
 
 from fieldpost.engine.errors import ConfigError
-from fieldpost.ports import Leadership, NoAnswer, Request, Response, Transport, Upload
+from fieldpost.ports import Leadership, NoAnswer, Request, Response, Transport
+from fieldpost.runtime.credentials import HIDDEN, Credential, CredentialTransport, redacted
 
-#: What stands in a text in place of a secret.
-HIDDEN = "•••"
-#: Shorter ones would be found in any text.
-_SECRET_CHARS_MIN = 6
+__all__ = [
+    "HIDDEN",
+    "Credential",
+    "CredentialTransport",
+    "Headers",
+    "OAuth",
+    "Shared",
+    "Tokens",
+    "WebhookSecret",
+    "basic",
+    "bearer",
+    "redacted",
+]
+
 #: A token is renewed this long before it ends.
 _EARLY_MS = 60_000
 #: A token endpoint must answer within this time, and others may take so long to renew what is
@@ -32,20 +41,6 @@ _EARLY_MS = 60_000
 _ASK_MS, _OTHERS_S, _LOOK_S = 20_000, 20.0, 0.1
 #: Another process has sent the refresh token and not written what came back: it gets this long.
 UNSURE_S = 30.0
-
-
-class Credential(Protocol):
-    """One destination's secrets."""
-
-    async def headers(self, request: Request) -> Mapping[str, str]:
-        """To be added to the request. Raises `ports.NoAnswer` when they have to be fetched, and
-        nobody answers."""
-
-    async def renew(self, refused: Mapping[str, str]) -> bool:
-        """The request with these headers was answered with 401: whether there are others now."""
-
-    def secrets(self) -> Sequence[str]:
-        """Texts that must not be repeated."""
 
 
 @dataclass(slots=True)
@@ -159,9 +154,10 @@ class OAuth:
             if self._fresh(newest, present):
                 done.append(self._use(newest))
                 return
-            if held.lost or not self._may_ask(newest.asked):
-                return
-            if (given := await self._rotate(shared, newest, held)) is not None:
+            given = None
+            if not held.lost and self._may_ask(newest.asked):
+                given = await self._rotate(shared, newest, held)
+            if given is not None:
                 done.append(given)
 
         until = time.monotonic() + _OTHERS_S
@@ -294,54 +290,3 @@ def _json(response: Response) -> dict[str, Any]:
     except ValueError:
         return {}
     return value if isinstance(value, dict) else {}
-
-
-class CredentialTransport:
-    """`ports.Transport` around another one, with the credentials of this host by name."""
-
-    def __init__(self, inner: Transport, credentials: Mapping[str, Credential]):
-        self._inner = inner
-        self._credentials = credentials
-
-    async def send(self, request: Request) -> Response:
-        return await self._signed(request, self._inner.send)
-
-    async def send_part(self, request: Request, attachment_id: str, n: int) -> Response:
-        return await self._signed(
-            request, lambda signed: self._inner.send_part(signed, attachment_id, n)
-        )
-
-    async def send_file(self, upload: Upload) -> Response:
-        return await self._signed(
-            upload.request, lambda signed: self._inner.send_file(replace(upload, request=signed))
-        )
-
-    async def _signed(self, request: Request, send: Any) -> Response:
-        credential = self._credentials.get(request.credential) if request.credential else None
-        if credential is None:
-            return await send(request)  # type: ignore[no-any-return]
-        added = await credential.headers(request)
-        response = await send(_with(request, added))
-        if response.status == 401 and await credential.renew(added):
-            added = await credential.headers(request)
-            response = await send(_with(request, added))
-        return _without(response, credential.secrets())
-
-
-def _with(request: Request, added: Mapping[str, str]) -> Request:
-    return replace(request, headers={**request.headers, **added}, credential="")
-
-
-def _without(response: Response, secrets: Sequence[str]) -> Response:
-    """A server that repeats what it was sent (error pages do) must not put a secret into a row."""
-    body = response.body
-    for secret in secrets:
-        for text in {secret, secret.partition(" ")[2]}:
-            if len(text) >= _SECRET_CHARS_MIN:
-                body = body.replace(text.encode(), HIDDEN.encode())
-    return response if body is response.body else replace(response, body=body)
-
-
-def redacted(request: Request, added: Mapping[str, str]) -> dict[str, str]:
-    """The headers as they would be sent, the secret ones by name only."""
-    return {**request.headers, **dict.fromkeys(added, HIDDEN)}

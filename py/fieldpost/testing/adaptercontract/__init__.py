@@ -25,9 +25,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from fieldpost.testing.fakes import SteadyClock
+
 from . import answers, files, silence, standing
 from .bench import Bench, Make, NotForThis, Remote, maker
-from .line import SteadyClock
 
 Case = Callable[[Make], Awaitable[None]]
 

@@ -129,7 +129,7 @@ class Bench:
         item = Item(_ANY, self.kind, "create", self.adapter.lane, _ANY, 1, 1)
         for response in shapes:
             (outcome,) = self.adapter.read([item], response).outcomes
-            if outcome.cls is not Class.UNKNOWN:
+            if outcome.cls is not Class.UNKNOWN and text in outcome.text:
                 return response
         return shapes[0]
 

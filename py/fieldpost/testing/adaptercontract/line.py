@@ -3,7 +3,6 @@ told to."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
@@ -20,27 +19,6 @@ Purpose = Literal["create", "find", "file", "upload", "sweep", "other"]
 Go = Callable[[], Awaitable[Response]]
 #: What becomes of one request: told the line and the request, and what would send it.
 Fault = Callable[["Line", Request, Go], Awaitable[Response]]
-
-
-class SteadyClock(FakeClock):
-    """Time moves when a case says so and at no other time: who sleeps waits for that."""
-
-    def __init__(self, start: int = 1_750_000_000_000):
-        super().__init__(start)
-        self._sleepers: list[tuple[float, asyncio.Future[None]]] = []
-
-    async def sleep(self, ms: float) -> None:
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._sleepers.append((self.monotonic() + ms, waiter))
-        await waiter
-
-    def advance(self, ms: float) -> None:
-        super().advance(ms)
-        due = [waiter for at, waiter in self._sleepers if at <= self.monotonic()]
-        self._sleepers = [one for one in self._sleepers if one[0] > self.monotonic()]
-        for waiter in due:
-            if not waiter.done():
-                waiter.set_result(None)
 
 
 class Watched:

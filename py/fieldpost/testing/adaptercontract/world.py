@@ -24,12 +24,12 @@ from fieldpost.runtime.followups import ATTACHMENT, SWEEP
 from fieldpost.runtime.queue import Queue
 from fieldpost.runtime.routes import Lane
 from fieldpost.stores.memory import MemoryStore
-from fieldpost.testing.fakes import FakeLink, LocalTabs, SeededEntropy
+from fieldpost.testing.fakes import FakeLink, LocalTabs, SeededEntropy, SteadyClock
 from fieldpost.testing.surroundings import FakeSurroundings
 from fieldpost.testing.vendors.base import Record
 
 from .bench import Bench, NotForThis
-from .line import Line, SteadyClock, Watched
+from .line import Line, Watched
 
 MINUTE = 60_000
 _RING = KeyRing.ephemeral()

@@ -1,0 +1,59 @@
+"""A destination's entry in the catalogue that forms go by (docs/formats.md section 6). Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fieldpost.engine.kinds import STANDARD, Kinds
+from fieldpost.engine.limits import (
+    ATTACHMENT_BYTES_MAX,
+    ATTACHMENTS_PER_ITEM_MAX,
+    PAYLOAD_BYTES_MAX,
+)
+
+from .base import Declaration, Discovered
+
+_KINDS = Kinds(*STANDARD)
+
+
+def taken(declared: Declaration) -> frozenset[str]:
+    """The kinds of work that it takes."""
+    if declared.kinds is not None:
+        return declared.kinds
+    return frozenset(kind.name for kind in STANDARD)
+
+
+def entry(
+    name: str, title: str, declared: Declaration, said: Discovered, state: str
+) -> dict[str, Any]:
+    """``said``: what the destination says of itself, as last heard; ``state``: of its lane."""
+    sizes = (declared.file_bytes, said.file_bytes, ATTACHMENT_BYTES_MAX)
+    most = min(size for size in sizes if size is not None)
+    kinds = sorted(taken(declared))
+    return {
+        "name": name,
+        "title": title,
+        "kinds": kinds,
+        "guarantee": declared.guarantee,
+        "state": state,
+        "limits": {
+            "payload_bytes": PAYLOAD_BYTES_MAX,
+            "attachment_bytes": most if declared.attachments else 0,
+            "attachments": ATTACHMENTS_PER_ITEM_MAX if declared.attachments else 0,
+        },
+        "fields": {kind: _fields(kind, said) for kind in kinds},
+    }
+
+
+def _fields(kind: str, said: Discovered) -> dict[str, Any]:
+    known = _KINDS.get(kind)
+    required = [*(known.required if known else ()), *said.required.get(kind, ())]
+    choices = dict(known.choices if known else {}) | dict(said.choices.get(kind, {}))
+    lengths = dict(known.max_length if known else {})
+    for name, most in said.max_length.get(kind, {}).items():
+        lengths[name] = min(most, lengths.get(name, most))
+    return {
+        "required": list(dict.fromkeys(required)),
+        "choices": {name: list(values) for name, values in choices.items()},
+        "max_length": lengths,
+    }
