@@ -158,9 +158,14 @@ def state(row):
         text = "At the gateway, on its way to " + to
     elif to and name == "completed" and row["kind"] != "sweep":
         text = "In " + to
-        if row["kind"] in KINDS and row.get("remote_id"):
-            text += " as " + row["remote_id"]
+        if row["kind"] in KINDS and number(row):
+            text += " as " + number(row)
     return (text, TONES.get(name, "wait"))
+
+
+def number(row):
+    """What people at the destination call it; None where that is not known."""
+    return row.get("remote_name") or row.get("remote_id")
 
 
 def title(row):

@@ -179,6 +179,10 @@ class Destination(Protocol):
     def read_part(self, item: Item, attachment: Attachment, n: int, response: Response) -> Reading:
         """As `read`, with exactly one outcome."""
 
+    def called(self, item: Item, remote_id: str) -> Script[str | None]:
+        """Asks what people call the item that has just arrived, where the answer had no more than
+        ``remote_id``; None: that is what it is called, or it is not said."""
+
     def attach(
         self, item: Item, manifest: Manifest, remote_id: str, *, again: bool
     ) -> Script[Reading]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from fieldpost.destinations.base import Reading
 from fieldpost.engine.breaker import CLOSED
 from fieldpost.engine.errors import InvalidItem
-from fieldpost.engine.model import Stored
+from fieldpost.engine.model import Item, Stored
 from fieldpost.engine.outcome import Class
 from fieldpost.ports import Leadership, NoAnswer
 
@@ -23,6 +23,7 @@ from . import lane as lanes
 from .asking import ask
 from .committer import Write
 from .contact import heard, note
+from .conversing import converse, of_lane
 from .followups import SWEEP, overtaken
 from .lane import LaneState
 from .lookup import look_up, must_look_up
@@ -46,8 +47,9 @@ if TYPE_CHECKING:
 
 #: send_ids acknowledged in one request.
 _ACKS_MAX = 1_000
-#: Said of a request that may have had its effect.
-_LEFT = frozenset({Class.DELIVERED, Class.DUPLICATE, Class.ACCEPTED, Class.UNKNOWN})
+#: Said of a request that had its effect, and of one that may have had it.
+_ARRIVED = frozenset({Class.DELIVERED, Class.DUPLICATE, Class.ACCEPTED})
+_LEFT = _ARRIVED | {Class.UNKNOWN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,7 +298,21 @@ class Sending:
             if asked.answer.status == 200 and not reading.whole:
                 left = tuple(ack for ack in self.state.acks if ack not in batch.acks)
                 self.state = replace(self.state, acks=left)
+            reading = await self._named(items, reading)
         return self.settle(batch.claims, reading, asked.took_ms)
+
+    async def _named(self, items: Sequence[Item], reading: Reading) -> Reading:
+        """With what people over there call each that arrived, where the answer did not say it and
+        can be asked for. Without one it has arrived all the same."""
+        outcomes = []
+        for item, outcome in zip(items, reading.outcomes, strict=False):
+            if outcome.cls in _ARRIVED and outcome.remote_id and not outcome.remote_name:
+                script = self.driver.destination.called(item, outcome.remote_id)
+                said, _ = await converse(script, of_lane(self))
+                if isinstance(said, str):
+                    outcome = replace(outcome, remote_name=said)  # noqa: PLW2901
+            outcomes.append(outcome)
+        return replace(reading, outcomes=[*outcomes, *reading.outcomes[len(outcomes) :]])
 
     def settle(self, claims: Sequence[Claim], reading: Reading, took_ms: float = 0) -> list[Write]:
         """The writes that an answer causes; the lane's state learns from it."""
