@@ -36,6 +36,7 @@ def document(one, at, iso):
         ("updated_at", iso(one.get("updated_at"))),
         ("remote_id", one.get("remote_id")),
         ("remote_url", one.get("remote_url")),
+        ("remote_name", one.get("remote_name")),
         ("payload", ordered(one.get("payload"))),
         ("answer", _event(answer, iso) if answer else None),
         ("attachments", [_file(part) for part in files(one)]),

@@ -158,9 +158,14 @@ def state(row):
         text = "At the gateway, on its way to " + to
     elif to and name == "completed" and row["kind"] != "sweep":
         text = "In " + to
-        if row["kind"] in KINDS and row.get("remote_id"):
-            text += " as " + row["remote_id"]
+        if row["kind"] in KINDS and number(row):
+            text += " as " + number(row)
     return (text, TONES.get(name, "wait"))
+
+
+def number(row):
+    """What people at the destination call it; None where that is not known."""
+    return row.get("remote_name") or row.get("remote_id")
 
 
 def title(row):
@@ -168,6 +173,8 @@ def title(row):
     kind, said = row["kind"], row.get("title")
     if kind == "attachment":
         return "A file that was refused: {}".format(said or "Attachment")
+    if kind == "sweep" and row.get("state") == "failed":
+        return f"Perhaps there twice: “{said}”" if said else "Perhaps there twice"
     if kind == "sweep":
         return f"Looks for doubles of “{said}”" if said else KINDS[kind][0]
     return said or KINDS.get(kind, (kind,))[0]

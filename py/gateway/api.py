@@ -217,7 +217,11 @@ def _part_answer(path: dict[str, Any], send_id: str, acked: int, answer: Answer)
 
 def _receipt(answer: Answer) -> dict[str, Any]:
     names = ("status", "remote_id", "remote_url", "code", "detail")
-    more = {"fields": answer.fields, "refused": answer.refused}
+    more = {
+        "fields": answer.fields,
+        "refused": answer.refused,
+        "remote_name": answer.remote_name,
+    }
     named = {name: getattr(answer, name) for name in names}
     return named | {name: value for name, value in more.items() if value}
 

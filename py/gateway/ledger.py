@@ -37,6 +37,7 @@ class Answer:
     fields: dict[str, str] | None = None
     #: Attachments that the destination will never take: id -> {"code", "detail"}.
     refused: dict[str, dict[str, str]] | None = None
+    remote_name: str | None = None
 
     def wire(self) -> dict[str, Any]:
         # Not asdict: it copies deeply, and this runs for every operation.
@@ -136,7 +137,8 @@ class Ledger:
         except DecryptionError:
             _log.error("The answer of ledger row %d does not open.", row.n)
             return Answer(row.state, code="ANSWER_UNREADABLE", detail="Its details are damaged.")
-        return Answer(**json.loads(text))
+        members = json.loads(text)  # a later version may have written more of them
+        return Answer(**{name: members[name] for name in _ANSWER_MEMBERS if name in members})
 
     def watch(self, tx: Tx, row: Row, device: str, send_id: str) -> None:
         """Another device or key holds the same item (a rescue file): it gets the receipt too."""

@@ -123,7 +123,13 @@ class Passage:
         if item.state is State.COMPLETED:
             head = Head.load(row.parts.get("head"))
             refused = await self._refused(item.id)
-            answer = Answer("delivered", head.remote_id, head.remote_url, refused=refused or None)
+            answer = Answer(
+                "delivered",
+                head.remote_id,
+                head.remote_url,
+                refused=refused or None,
+                remote_name=head.remote_name,
+            )
         elif item.state is State.FAILED:
             said = views.answer(row) or {}
             answer = Answer(

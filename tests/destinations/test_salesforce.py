@@ -250,6 +250,24 @@ async def test_a_case_with_its_files(desk: World) -> None:
     assert not desk.sent("GET", "query")  # nothing was in doubt
 
 
+async def test_people_see_its_number(desk: World) -> None:
+    """Found after a lost answer, too; without an answer to that question it has arrived as well."""
+    first = await desk.add()
+    await desk.settle()
+    desk.vendor.faults = [lose_answer]
+    second = await desk.add()
+    await desk.settle()
+    vendor(desk).fields.pop("CaseNumber")  # this user may not see it
+    third = await desk.add()
+    await desk.settle()
+    details = [await desk.detail(id_) for id_ in (first, second, third)]
+    assert [detail["remote_name"] for detail in details[:2]] == ["00001001", "00001002"]
+    assert details[2]["remote_name"] is None
+    assert [detail["remote_id"] for detail in details] == [r.id for r in desk.vendor.records]
+    assert {detail["state"] for detail in details} == {"completed"}
+    assert details[0]["remote_url"].endswith("/" + desk.vendor.records[0].id)
+
+
 @pytest.mark.parametrize("fault", [lose_answer, cut_before])
 async def test_a_lost_answer_makes_one_case_and_undoes_nobodys_work(
     desk: World, fault: Any

@@ -13,6 +13,8 @@ import httpx
 import pytest
 from tests.gateway.desk import SECRET, Desk, DeskAdapter
 
+from fieldpost.destinations.base import Script
+from fieldpost.engine.model import Item
 from fieldpost.engine.transitions import State
 from fieldpost.hosts.cpython.credentials import Headers
 from fieldpost.hosts.cpython.open import open_queue
@@ -103,6 +105,21 @@ async def test_a_ticket_with_a_file_ends_where_it_belongs(
         kept = b"".join(p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())
         assert b"desk-secret" not in kept
         assert b"leaking" not in kept
+
+
+async def test_what_people_there_call_it_reaches_the_device(
+    tmp_path: Path, store: str | None, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def called(_adapter: DeskAdapter, _item: Item, remote_id: str) -> Script[str | None]:
+        return f"Ticket {remote_id}"
+        yield
+
+    monkeypatch.setattr(DeskAdapter, "called", called)
+    async with gateway_of(tmp_path, desk, store) as gateway, device_of(gateway) as queue:
+        item = await queue.enqueue("ticket", TICKET, destination="desk")
+        await ended(queue, item.id)
+        detail = await queue.detail(item.id)
+        assert (detail["remote_id"], detail["remote_name"]) == ("D-1", "Ticket D-1")
 
 
 async def test_what_it_requires_reaches_the_form(

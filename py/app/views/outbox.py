@@ -237,13 +237,14 @@ def standing(one):
     text, tone = words.state(one)
     if not _named(one):
         return h("span", {"class": "state " + tone}, text)
-    said = text[: len(text) - len(one["remote_id"])]
+    said = text[: len(text) - len(words.number(one))]
     return h("span", {"class": "state " + tone}, said, remote(one))
 
 
 def _named(one):
     """The words of its state end with its number at the destination."""
-    return bool(one.get("remote_id")) and words.state(one)[0].endswith(" as " + one["remote_id"])
+    number = words.number(one)
+    return bool(number) and words.state(one)[0].endswith(" as " + number)
 
 
 def bound(one):
@@ -281,8 +282,8 @@ def attachments(one):
 
 
 def remote(one):
-    """The remote id, as a link where it leads somewhere safe to follow."""
-    name, url = one.get("remote_id"), one.get("remote_url")
+    """What it is called there, as a link where it leads somewhere safe to follow."""
+    name, url = words.number(one), one.get("remote_url")
     if not name:
         return None
     if url and (web(url) if one.get("to") else safe(url)):

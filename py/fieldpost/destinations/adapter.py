@@ -85,6 +85,10 @@ class Adapter:
     def read_find(self, item: Item, response: Response) -> Finding:
         raise NotImplementedError
 
+    def called(self, item: Item, remote_id: str) -> Script[str | None]:  # noqa: ARG002
+        return None
+        yield  # a script without requests
+
     def part_request(self, item: Item, attachment: Attachment, n: int) -> Request:
         raise NotImplementedError
 

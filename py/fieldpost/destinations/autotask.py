@@ -154,6 +154,7 @@ class Autotask(Adapter):
             return Finding(
                 ONLINE,
                 Outcome(there.cls, None, text, 200, there.remote_id, there.remote_url),
+                doubled=len(mine) > 1,
             )
         # Rows that nobody asked for: the question was not understood, so it proves nothing.
         further = (answer or {}).get("pageDetails", {}).get("nextPageUrl")

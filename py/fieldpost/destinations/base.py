@@ -11,6 +11,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeVar
 
+from fieldpost.engine.limits import REQUEST_TIMEOUT_MS
 from fieldpost.engine.model import Attachment, Item
 from fieldpost.engine.outcome import Outcome
 from fieldpost.ports import Manifest, NoAnswer, Request, Response, Upload
@@ -32,14 +33,21 @@ class Lookup:
     that, "not there" means that the item never arrived (False: only "there" is believed).
     ``repeat_ms``: where one "not there" is no proof because an index lags: asked again at each of
     these times after the send, ascending, and believed after the last. ``sweep_ms``: how long after
-    a delivery that followed such a proof the destination is asked for doubles (`sweep`); None: a
-    double cannot be.
+    a delivery that followed such a proof the destination is asked for doubles (`sweep`); None: it
+    shows all that it has, so there are doubles only where a sender was suspended for long between
+    its look at its lease and its request. Then they are looked for by `find`, and reported.
     """
 
     settle_ms: int = 0
     proves_absence: bool = True
     repeat_ms: tuple[int, ...] = ()
     sweep_ms: int | None = None
+
+    @property
+    def look_ms(self) -> int:
+        """How long after a request a double by it is shown."""
+        seen = max(self.settle_ms, *self.repeat_ms, 0) + REQUEST_TIMEOUT_MS
+        return seen if self.sweep_ms is None else self.sweep_ms
 
     def next_ask(self, since_send_ms: int) -> int | None:
         """When "not there" is asked for again, in ms after the send; None: it is believed."""
@@ -55,7 +63,8 @@ class Declaration:
     person has to look). ``batch_items``/``batch_bytes``: the most of one request.
     ``attachments``: files can follow an item, part by part (`part_request`), or, with
     ``whole_files``, each at once (`attach`); ``file_bytes``: the most that one may have, None: not
-    known. ``kinds``: all that it takes, None: any.
+    known; ``files_once``: a file that is handed over twice is there once. ``kinds``: all that it
+    takes, None: any.
     """
 
     guarantee: Guarantee
@@ -67,6 +76,7 @@ class Declaration:
     kinds: frozenset[str] | None = None
     whole_files: bool = False
     file_bytes: int | None = None
+    files_once: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +120,13 @@ class Reading:
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What a lookup said: ``outcome`` where the item is there, ``absent`` where it is not; neither
-    when the answer proves nothing."""
+    when the answer proves nothing. ``doubled``: it is there more than once, which the outcome's
+    ``text`` says in words, with what each is called."""
 
     contact: Contact
     outcome: Outcome | None = None
     absent: bool = False
+    doubled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +178,10 @@ class Destination(Protocol):
 
     def read_part(self, item: Item, attachment: Attachment, n: int, response: Response) -> Reading:
         """As `read`, with exactly one outcome."""
+
+    def called(self, item: Item, remote_id: str) -> Script[str | None]:
+        """Asks what people call the item that has just arrived, where the answer had no more than
+        ``remote_id``; None: that is what it is called, or it is not said."""
 
     def attach(
         self, item: Item, manifest: Manifest, remote_id: str, *, again: bool

@@ -35,6 +35,7 @@ SERVICE, LINE = "fieldpost-file", "Fieldpost-Line"
 
 DECLARATION = Declaration(
     guarantee="strong",
+    files_once=True,
     replay_window_ms=None,
     batch_items=BATCH_ITEMS_MAX,
     batch_bytes=BATCH_BYTES_MAX,

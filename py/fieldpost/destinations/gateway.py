@@ -268,6 +268,7 @@ def _outcome(result: dict[str, Any] | None, base: str, item: Item | None = None)
         }
         if isinstance(refused, dict)
         else {},
+        remote_name=problem(result, "remote_name"),
     )
 
 

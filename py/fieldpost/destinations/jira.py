@@ -195,7 +195,7 @@ class Jira(Adapter):
             there = replace(
                 there, text=f"It is there {len(mine)} times: {names}. The oldest is it."
             )
-        return Finding(ONLINE, there)
+        return Finding(ONLINE, there, doubled=len(mine) > 1)
 
     def sweep(self, item: Item, swept: str, remote_id: str | None) -> Script[Reading]:  # noqa: ARG002
         return (yield from close_doubles(self, swept, remote_id))

@@ -6,7 +6,7 @@ upsert that is sent again would write over what agents changed meanwhile, so wha
 asked for first, always (a replay window of nothing).
 
 ``remote_id`` is the record's id (18 characters): the answer to an upsert has no more, and files
-hang on it. ``remote_url`` opens the case, where people see its number.
+hang on it. The number that people call a case by is asked for besides; ``remote_url`` opens it.
 """
 
 from __future__ import annotations
@@ -88,6 +88,8 @@ _FILES_OF = (
     "SELECT ContentDocument.LatestPublishedVersion.Description "
     "FROM ContentDocumentLink WHERE LinkedEntityId = '{}'"
 )
+#: What people call a record, by the object; another object's is asked for by ``name_field``.
+_NAMES = {"Case": "CaseNumber"}
 _FORBIDDEN = re.compile(r"INSUFFICIENT_ACCESS|API_(?:CURRENTLY_)?DISABLED")
 
 
@@ -95,7 +97,8 @@ _FORBIDDEN = re.compile(r"INSUFFICIENT_ACCESS|API_(?:CURRENTLY_)?DISABLED")
 class Salesforce(Adapter):
     """``instance_url``: ``https://<my domain>.my.salesforce.com`` (``url`` in place of it);
     ``object_name``: what an item becomes; ``external_id_field``: its field (text of 36 characters
-    or more, External ID, Unique) for the item's id. Raises `ConfigError` naming what is wrong."""
+    or more, External ID, Unique) for the item's id; ``name_field``: the one with what people call a
+    record ("": a case's number, else none). Raises `ConfigError` naming what is wrong."""
 
     lane: str = "salesforce"
     declaration: Declaration = DECLARATION
@@ -103,6 +106,7 @@ class Salesforce(Adapter):
     object_name: str = "Case"
     external_id_field: str = "Fieldpost_Id__c"
     api_version: str = "62.0"
+    name_field: str = ""
     url: str = ""
     fields: FieldMap = field(default_factory=lambda: DEFAULT_MAP)
 
@@ -114,6 +118,9 @@ class Salesforce(Adapter):
         for name in ("object_name", "external_id_field"):
             if not _NAME.fullmatch(getattr(self, name)):
                 wrong[name] = "must be an API name"
+        self.name_field = self.name_field or _NAMES.get(self.object_name, "")
+        if self.name_field and not _NAME.fullmatch(self.name_field):
+            wrong["name_field"] = "must be an API name"
         if not _VERSION.fullmatch(self.api_version):
             wrong["api_version"] = "must be like 62.0"
         if wrong:
@@ -155,7 +162,8 @@ class Salesforce(Adapter):
             record_id = answer.get("Id")
             mine = answer.get(self.external_id_field) == item.id
             if mine and isinstance(record_id, str) and _ID.fullmatch(record_id):
-                return Finding(ONLINE, self._there(item, record_id, again=True))
+                there = self._there(item, record_id, again=True)
+                return Finding(ONLINE, replace(there, remote_name=self._name(answer)))
             return Finding(ONLINE)
         if response.status == 300:
             return self._several(item, read_list(response) or [])
@@ -172,6 +180,18 @@ class Salesforce(Adapter):
             return Finding(ONLINE)
         text = f"{len(found)} records have this id ({', '.join(found)}). The first counts."
         return Finding(ONLINE, replace(self._there(item, found[0], again=True), text=text))
+
+    def called(self, item: Item, remote_id: str) -> Script[str | None]:  # noqa: ARG002
+        if not self.name_field:
+            return None
+        path = f"sobjects/{self.object_name}/{remote_id}?fields={self.name_field}"
+        response = yield replace(self._request("GET", path), timeout_ms=10_000)
+        answer = read_json(response)
+        return self._name(answer) if response.status == 200 and answer is not None else None
+
+    def _name(self, record: dict[str, Any]) -> str | None:
+        name = record.get(self.name_field) if self.name_field else None
+        return name if isinstance(name, str) and name else None
 
     def _there(self, item: Item, record_id: str, *, again: bool) -> Outcome:
         cls = Class.DUPLICATE if again else Class.DELIVERED

@@ -157,7 +157,7 @@ class ServiceNow(Adapter):
             there = replace(
                 there, text=f"It is there {len(mine)} times: {names}. The oldest is it."
             )
-        return Finding(ONLINE, there)
+        return Finding(ONLINE, there, doubled=len(mine) > 1)
 
     # --- files -----------------------------------------------------------------------------------
 

@@ -161,7 +161,7 @@ class Zendesk(Adapter):
             numbers = ", ".join(str(ticket["id"]) for ticket in mine)
             text = f"Zendesk has {len(mine)} tickets of this item ({numbers}). The oldest counts."
             found = replace(found, text=text)
-        return Finding(ONLINE, found)
+        return Finding(ONLINE, found, doubled=len(mine) > 1)
 
     def _there(self, item: Item, ticket: dict[str, Any], *, again: bool) -> Outcome:
         cls = Class.DUPLICATE if again else Class.DELIVERED

@@ -218,6 +218,14 @@ class OutcomeUnknown(QueueError):
     code = "QUEUE_OUTCOME_UNKNOWN"
 
 
+class Doubled(QueueError):
+    """The destination has this more than once, or may have. Look there, close all but the oldest,
+    then retry or discard this entry.
+    """
+
+    code = "QUEUE_DOUBLED"
+
+
 class RescueUnreadable(QueueError):
     """The rescue file does not open with this passphrase, or it is damaged. Check the passphrase
     and the file.

@@ -48,6 +48,7 @@ class Outcome:
 
     ``lane``: the answer speaks of the whole lane (server down, signed out, portal), not of this
     item: it burns none of the item's tries, and the lane waits.
+    ``remote_name``: what people over there call it, where that is not its ``remote_id``.
     ``code``: stable, upper case (`engine.errors` codes or the wire's). ``text``: for people.
     """
 
@@ -68,3 +69,4 @@ class Outcome:
     restart: bool = False
     #: attachment id -> why it is a dead letter of its own from now on.
     refused: dict[str, RefusedFile] = field(default_factory=dict)
+    remote_name: str | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .limits import HEAD_BYTES_MAX, HISTORY_ATTEMPTS_MAX
@@ -28,26 +28,28 @@ class Head:
     """What a list shows of one row; at most `limits.HEAD_BYTES_MAX` bytes: the title is cut, and
     ``of`` goes where there is no room for both.
 
-    ``of``: the title of the row that this one comes of, where it says more than its own.
+    ``of``: the title of the row that this one comes of, where it says more than its own;
+    ``remote_name``: what people at the destination call it, where that is not ``remote_id``.
     """
 
     title: str
     remote_id: str | None = None
     remote_url: str | None = None
     of: str | None = None
+    remote_name: str | None = None
 
     def dump(self) -> bytes:
-        if self.remote_id is None and self.remote_url is None and self.of is None:
+        others = (self.remote_id, self.remote_url, self.of, self.remote_name)
+        if others == (None, None, None, None):
             whole = b'{"t":%b}' % _encode(self.title).encode()  # of a new item: nearly all of them
             if len(whole) <= HEAD_BYTES_MAX:
                 return whole
-        named = (("r", self.remote_id), ("u", self.remote_url), ("o", self.of))
-        rest = {k: v for k, v in named if v}
+        rest = {k: v for k, v in zip("ruon", others, strict=True) if v}
         whole = dump({"t": self.title, **rest})
         if len(whole) <= HEAD_BYTES_MAX:
             return whole
         if rest.pop("o", None) is not None:
-            return Head(self.title, self.remote_id, self.remote_url).dump()
+            return replace(self, of=None).dump()
         room = HEAD_BYTES_MAX - len(dump({"t": "", **rest}))
         title = self.title
         while len(dump(title)) - 2 > max(room, 0):
@@ -57,7 +59,9 @@ class Head:
     @classmethod
     def load(cls, data: bytes | None) -> Head:
         value = json.loads(data) if data else {}
-        return cls(value.get("t", ""), value.get("r"), value.get("u"), value.get("o"))
+        return cls(
+            value.get("t", ""), value.get("r"), value.get("u"), value.get("o"), value.get("n")
+        )
 
 
 def history_with(data: bytes | None, attempt: dict[str, Any]) -> bytes:

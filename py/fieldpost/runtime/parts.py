@@ -51,7 +51,8 @@ async def send_parts(sending: Sending, taken: Claim) -> list[Write]:
         if not going or await _text_waits(driver):
             return sending.settle([replace(taken, item=item)], reading, took_ms)
         if item.id not in await driver.commit_each([write]):
-            return []  # somebody else took the row over
+            await sending.overtaken([taken])  # somebody else has the row
+            return []
         taken = replace(taken, item=item.changed(revision=item.revision + 1))
 
 

@@ -10,6 +10,7 @@ from fieldpost.engine.transitions import State
 from fieldpost.ports import Leadership, Put
 
 from .committer import Write
+from .followups import overtaken
 
 if TYPE_CHECKING:
     from .driver import Driver
@@ -25,10 +26,14 @@ async def recover(driver: Driver, leadership: Leadership) -> None:
     others its lease must run out first, and the time of a request after it.
     """
     store, now = driver.host.store, driver.host.clock.now()
-    strong = driver.destination.declaration.guarantee == "strong"
+    declared = driver.destination.declaration
+    strong = declared.guarantee == "strong"
+    can_ask = declared.lookup is not None
     cursor: int | None = None
     while True:
-        page = await store.page([State.IN_PROGRESS], limit=_PAGE, cursor=cursor, parts=("intent",))
+        page = await store.page(
+            [State.IN_PROGRESS], limit=_PAGE, cursor=cursor, parts=("intent", "head")
+        )
         if leadership.lost:
             return  # granted while this context was frozen, and taken: these are another's now
         writes = []
@@ -41,6 +46,16 @@ async def recover(driver: Driver, leadership: Leadership) -> None:
             if not alive:
                 item = step(row.item, Orphaned("intent" in row.parts), now)
                 writes.append(Write(Put(item), was=row.item.state))
+                # Its request may leave yet, however late.
+                if (
+                    leadership.stealable
+                    and "intent" in row.parts
+                    and can_ask
+                    and row.item.step == 0
+                ):
+                    sweep_id = driver.host.entropy.uuid7(now)
+                    look = overtaken(row.item, row.parts.get("head"), declared, sweep_id, now)
+                    writes += [look] if look else []
         await driver.commit_each(writes)
         if page.next is None:
             return

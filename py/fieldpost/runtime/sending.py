@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING
 from fieldpost.destinations.base import Reading
 from fieldpost.engine.breaker import CLOSED
 from fieldpost.engine.errors import InvalidItem
-from fieldpost.engine.model import Stored
+from fieldpost.engine.model import Item, Stored
+from fieldpost.engine.outcome import Class
 from fieldpost.ports import Leadership, NoAnswer
 
 from . import lane as lanes
 from .asking import ask
 from .committer import Write
 from .contact import heard, note
-from .followups import SWEEP
+from .conversing import converse, of_lane
+from .followups import SWEEP, overtaken
 from .lane import LaneState
 from .lookup import look_up, must_look_up
 from .pace import Load, chosen, learnt, load_of, paced
@@ -45,6 +47,9 @@ if TYPE_CHECKING:
 
 #: send_ids acknowledged in one request.
 _ACKS_MAX = 1_000
+#: Said of a request that had its effect, and of one that may have had it.
+_ARRIVED = frozenset({Class.DELIVERED, Class.DUPLICATE, Class.ACCEPTED})
+_LEFT = _ARRIVED | {Class.UNKNOWN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,8 @@ class Sending:
         self._acking: set[str] = set()
         self._others: list[asyncio.Task[None]] = []
         self._broken = False
+        #: What left, or may have, by the row's id, until what came of it is written.
+        self._left: dict[str, Claim] = {}
 
     async def run(self) -> LaneState:
         """Batches until nothing is ready or the lane closes; the lane afterwards."""
@@ -236,12 +243,24 @@ class Sending:
             return {(lanes.TABLE, driver.lane): self.state.dump(), **notes}
 
         try:
-            return await driver.commit_each([*settled, *others], side)
+            kept = await driver.commit_each([*settled, *others], side)
+            left = [self._left.pop(w.put.item.id, None) for w in settled]
+            await self.overtaken([c for c in left if c is not None and c.item.id not in kept])
+            return kept
         except BaseException:
             # Perhaps not durable: no other request under way may acknowledge it.
             old = tuple(ack for ack in self.state.acks if ack in before)
             self.state = replace(self.state, acks=old)
             raise
+
+    async def overtaken(self, claims: Sequence[Claim]) -> None:
+        """Another context took these rows over while their requests were on their way: this one had
+        been suspended, and what it sent may be there twice."""
+        driver, now = self.driver, self.driver.host.clock.now()
+        declared, uuid7 = driver.destination.declaration, driver.host.entropy.uuid7
+        looks = [overtaken(c.item, c.parts.get("head"), declared, uuid7(now), now) for c in claims]
+        if writes := [look for look in looks if look is not None]:
+            await driver.commit_each(writes)
 
     def _acks(self) -> tuple[str, ...]:
         acks = [ack for ack in self.state.acks if ack not in self._acking][:_ACKS_MAX]
@@ -279,7 +298,21 @@ class Sending:
             if asked.answer.status == 200 and not reading.whole:
                 left = tuple(ack for ack in self.state.acks if ack not in batch.acks)
                 self.state = replace(self.state, acks=left)
+            reading = await self._named(items, reading)
         return self.settle(batch.claims, reading, asked.took_ms)
+
+    async def _named(self, items: Sequence[Item], reading: Reading) -> Reading:
+        """With what people over there call each that arrived, where the answer did not say it and
+        can be asked for. Without one it has arrived all the same."""
+        outcomes = []
+        for item, outcome in zip(items, reading.outcomes, strict=False):
+            if outcome.cls in _ARRIVED and outcome.remote_id and not outcome.remote_name:
+                script = self.driver.destination.called(item, outcome.remote_id)
+                said, _ = await converse(script, of_lane(self))
+                if isinstance(said, str):
+                    outcome = replace(outcome, remote_name=said)  # noqa: PLW2901
+            outcomes.append(outcome)
+        return replace(reading, outcomes=[*outcomes, *reading.outcomes[len(outcomes) :]])
 
     def settle(self, claims: Sequence[Claim], reading: Reading, took_ms: float = 0) -> list[Write]:
         """The writes that an answer causes; the lane's state learns from it."""
@@ -296,6 +329,8 @@ class Sending:
         for taken, outcome in zip(claims, outcomes_for(reading, len(claims)), strict=True):
             item, write = settle(taken, outcome, driver.policy, now, fraction(), budget.wait_ms)
             writes += [write, *besides(taken, outcome, now)]
+            if outcome.cls in _LEFT:
+                self._left[item.id] = taken
             if retries(taken, item):
                 budget = budget.spent()
             if progress and not item.is_open:

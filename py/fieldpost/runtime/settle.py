@@ -130,6 +130,7 @@ def head_with_remote(head: bytes | None, outcome: Outcome) -> dict[str, bytes | 
         before,
         remote_id=outcome.remote_id or before.remote_id,
         remote_url=outcome.remote_url or before.remote_url,
+        remote_name=outcome.remote_name or before.remote_name,
     )
     return {"head": after.dump()} if after != before else {}
 

@@ -102,6 +102,7 @@ def row(
         "parts_acked": sum(a.acked for a in item.attachments),
         "remote_id": head.remote_id,
         "remote_url": head.remote_url,
+        "remote_name": head.remote_name,
         "destination": item.handed_to,
         "can": acts(item),
         "revision": item.revision,

@@ -187,6 +187,12 @@ def check_a_row_says_where_it_is():
     assert link[1]["href"] == "https://desk.example/show/D-1"
     assert (link[1]["rel"], link[1]["target"]) == ("noopener", "_blank")
     assert "for The desk" in text_of(outbox.row(row({"state": "pending"}), NOW))
+    changes = dict(DONE)
+    changes["remote_name"] = "00001026"
+    called = outbox.row(row(changes), NOW)
+    assert "In The desk as 00001026" in text_of(called).replace("  ", " ")
+    assert "D-1" not in text_of(called)
+    assert find(called, "a")[0][1]["href"] == "https://desk.example/show/D-1"
     # Of the gateway's own inbox, as ever.
     own = row(
         {"destination": None, "state": "completed", "state_text": "Sent", "remote_id": "FP-1"}

@@ -70,6 +70,8 @@ class FakeSalesforce(Vendor):
                 return answer({"objectDescribe": {"name": "Case"}, "recentItems": []})
             case ["sobjects", "Case", "describe"]:
                 return answer({"name": "Case", "fields": self._described()})
+            case ["sobjects", "Case", record_id] if ask.method == "GET":
+                return self._record(record_id, ask.query.get("fields", ""))
             case ["sobjects", "Case", key, op]:
                 return self._row(ask, key, op)
             case ["sobjects", "ContentVersion"] if ask.method == "POST":
@@ -109,6 +111,17 @@ class FakeSalesforce(Vendor):
         return answer(
             {"id": self.add(op, given).id, "success": True, "errors": [], "created": True}, 201
         )
+
+    def _record(self, record_id: str, fields: str) -> Response:
+        found = next((r for r in self.records if r.id == record_id and r.open), None)
+        if found is None:
+            return errors(404, "NOT_FOUND", "The requested resource does not exist")
+        row = {"Id": found.id, "CaseNumber": found.number, **found.fields}
+        asked = [name for name in fields.split(",") if name]
+        if wrong := [name for name in asked if name not in self.fields]:
+            text = f"No such column '{wrong[0]}' on entity 'Case'"
+            return errors(400, "INVALID_FIELD", text)
+        return answer({"Id": found.id, **{name: row.get(name) for name in asked}})
 
     def add(self, op: str, fields: dict[str, Any]) -> Record:
         """A case, by whatever way it came: where the key is not unique, also a second one."""
