@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlsplit
 
 from fieldpost.engine.errors import EncryptionError, QueueError
 from fieldpost.hosts.cpython.keyring import KeyRing
@@ -69,7 +70,11 @@ def open_keys(path: Path) -> KeyRing:
     try:
         return KeyRing.load_or_create(path)
     except EncryptionError as error:
-        raise CannotStart(f"{error.message} It is {path}; restore it from a backup.") from error
+        if path.exists():
+            told = f"{error.message} It is {path}; restore it from a backup."
+        else:
+            told = f"There is no key file, and none can be made at {path}. {error.message}"
+        raise CannotStart(told) from error
     except OSError as error:
         raise CannotStart(f"{path} cannot be read or made ({error.strerror}).") from error
 
@@ -165,16 +170,27 @@ def _open_link(settings: Settings) -> tuple[Link, Cipher]:
             'A store in Redis needs redis-py: pip install "fieldpost[redis]".'
         ) from error
     link = _said(lambda: Link(Place.of(settings.store or "")), "--store (or STORE): ")
+    where = _address(settings.store or "")
     path = settings.key_file
-    if not path.exists() and not _said(link.empty, ""):
+    if not path.exists() and not _said(link.empty, where):
         link.close()
         raise CannotStart(
             f"This queue was sealed with keys that are not here: copy keys.json to {path}, or name"
             " it with --keys."
         )
     cipher = open_keys(path)
-    _said(lambda: link.begin(cipher), "")
+    _said(lambda: link.begin(cipher), where)
     return link, cipher
+
+
+def _address(url: str) -> str:
+    """Which server is spoken of: its host and port only, as there may be a password beside."""
+    split = urlsplit(url)
+    if split.scheme == "unix":
+        return f"{split.path}: "
+    name = split.hostname or "localhost"
+    host = f"[{name}]" if ":" in name else name
+    return f"{host}:{split.port or 6379}: "
 
 
 def _devices(link: Link) -> Devices:

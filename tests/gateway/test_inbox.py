@@ -190,6 +190,16 @@ def test_a_key_file_that_others_can_read_is_refused(
 
 
 @in_a_folder
+def test_a_key_file_that_cannot_be_made_has_no_backup(
+    open_gateway: Callable[..., Gateway], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(CannotStart, match="There is no key file, and none can be made") as caught:
+        open_gateway(keys=tmp_path / "file" / "keys.json")
+    assert "backup" not in str(caught.value)
+
+
+@in_a_folder
 def test_a_damaged_database_is_left_alone(
     open_gateway: Callable[..., Gateway], tmp_path: Path
 ) -> None:

@@ -43,13 +43,15 @@ def test_packed_columns_and_blobs_come_back() -> None:
         ("http://127.0.0.1/", "must begin with redis://"),
         ("redis://127.0.0.1/0?queue=a/b", "queue must be 1 to 64"),
         ("redis://127.0.0.1/0?ack_loss=1h", "ack_loss must be 1s"),
-        ("redis://127.0.0.1:1/0", "gave no answer"),
+        ("redis://127.0.0.1:1/0", "127.0.0.1:1: The Redis server gave no answer"),
+        ("redis://user:secret@[::1]:1/0", "[::1]:1: The Redis server gave no answer"),
     ],
 )
 def test_an_address_that_is_none_is_refused(tmp_path: Path, url: str, said: str) -> None:
     with pytest.raises(CannotStart) as refusal:
         Gateway(Settings(data=tmp_path, store=url))
     assert said in str(refusal.value)
+    assert "secret" not in str(refusal.value)
 
 
 @pytest.mark.full
