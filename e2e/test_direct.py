@@ -149,7 +149,7 @@ def test_offline_then_a_sign_in_then_each_is_delivered_once(
     sign_in(page, "Salesforce", "anna")
     expect_signed_in(page, "Salesforce", "Anna")
     assert page.url == place.app + "#settings"  # neither code nor state stays in the address
-    expect_delivered(page, "Lift 2 stands still", "In Salesforce as 500")
+    expect_delivered(page, "Lift 2 stands still", "In Salesforce as 0")
     (case,) = place.salesforce.inner.records
     assert place.salesforce.by[case.op] == "anna"
     assert [data for _, _, data in case.files] == [photo.read_bytes()]
@@ -165,7 +165,7 @@ def test_offline_then_a_sign_in_then_each_is_delivered_once(
     # A line that is cut after the case is made: looked up, not made again.
     place.salesforce.inner.faults = [lose_answer]
     save(page, "Door 4", "Salesforce")
-    expect_delivered(page, "Door 4", "In Salesforce as 500")
+    expect_delivered(page, "Door 4", "In Salesforce as 0")
     assert len(place.salesforce.inner.records) == 2
     assert not [m for m in device.console if m.startswith("pageerror")], device.console
     device.close()
@@ -192,7 +192,7 @@ def test_tokens_that_ended_are_renewed_once_by_two_tabs(device: Device, place: P
     place.salesforce.end_tokens()
     page.context.set_offline(False)
     for n, tab in enumerate((page, other)):
-        expect_delivered(tab, f"Item {n}", "In Salesforce as 500")
+        expect_delivered(tab, f"Item {n}", "In Salesforce as 0")
     assert place.salesforce.said.count("refresh") == 1
     assert "reuse" not in place.salesforce.said
     assert len(place.salesforce.inner.records) == 2
@@ -227,7 +227,7 @@ def test_a_sign_in_that_was_ended_there_costs_nothing_but_another_one(
 
     sign_in(page, "Salesforce", "anna")
     expect_signed_in(page, "Salesforce", "Anna")
-    expect_delivered(page, "Lift 2 stands still", "In Salesforce as 500")
+    expect_delivered(page, "Lift 2 stands still", "In Salesforce as 0")
     assert [place.salesforce.by[each.op] for each in place.salesforce.inner.records] == ["anna"]
     page.get_by_role("link", name="Settings").click()
     salesforce.get_by_role("button", name="Sign out").click()
@@ -270,6 +270,6 @@ def test_what_it_looks_like(device: Device, place: Place, width: int, scheme: st
     page.evaluate(AXE.read_text())  # the page was left
     expect(page.locator("#notes")).to_contain_text("Signed in to Salesforce as Anna")
     looks.at(page, "direct-signed-in")
-    expect_delivered(page, "Lift 2 stands still", "In Salesforce as 500")
+    expect_delivered(page, "Lift 2 stands still", "In Salesforce as 0")
     looks.at(page, "direct-sent")
     assert not looks.wrong
