@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -172,7 +173,10 @@ def test_slow_answers_come_late_but_have_happened(
     proxy.fault = Fault("slow", seconds=60)
     with pytest.raises(httpx.ReadTimeout):
         client.post("/api/x", timeout=0.3)
-    assert len(upstream.seen) == 1
+    until = time.monotonic() + 30
+    while not upstream.seen:  # it gets there, also where nobody waits for it any more
+        assert time.monotonic() < until
+        time.sleep(0.01)
     proxy.fault = Fault("slow", seconds=0.05)
     assert client.post("/api/x").status_code == 200
 
