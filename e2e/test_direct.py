@@ -153,7 +153,7 @@ def test_offline_then_a_sign_in_then_each_is_delivered_once(
     (case,) = place.salesforce.inner.records
     assert place.salesforce.by[case.op] == "anna"
     assert [data for _, _, data in case.files] == [photo.read_bytes()]
-    link = row(page, "Lift 2 stands still").first.get_by_role("link", name=case.id)
+    link = row(page, "Lift 2 stands still").first.get_by_role("link", name=case.number)
     expect(link).to_have_attribute("href", f"{place.salesforce.url}/{case.id}")
     sign_in(page, "Supabase", "bert")
     expect_signed_in(page, "Supabase", "bert@example.org")
