@@ -91,8 +91,8 @@ def test_a_ticket_with_a_photo_gets_to_each_of_the_four(
         form.get_by_label("Summary").fill(f"Pump for {of.title}")
         form.get_by_label("Description").fill("Since this morning.")
         form.get_by_label("Severity").select_option("high")
-        form.get_by_label("Requester name").fill("Ann Example")
-        form.get_by_label("Requester email").fill("ann@example.org")
+        form.get_by_label("Requester name").fill("Ada Byron")
+        form.get_by_label("Requester email").fill("ada@example.org")
         choose(page, photos[name])
         expect_stored(page, photos[name].name)
         page.get_by_role("button", name="Save", exact=True).click()
@@ -108,6 +108,8 @@ def test_a_ticket_with_a_photo_gets_to_each_of_the_four(
         assert [data for _, _, data in record.files] == [photos[name].read_bytes()]
         fields = record.fields.get("fields", record.fields)
         assert fields[of.summary[0]] == f"Pump for {of.title}"
+        if isinstance(desks[name], servicenow.FakeServiceNow):
+            assert fields["caller_id"] == servicenow.user("Ada Byron", "ada@example.org")["sys_id"]
 
 
 def arrived(page: Page, of: Of, vendor: Vendor) -> Any:

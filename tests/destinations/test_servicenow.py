@@ -18,16 +18,17 @@ from fieldpost.engine.errors import InvalidItem
 from fieldpost.engine.model import Attachment
 from fieldpost.engine.outcome import Class
 from fieldpost.engine.transitions import State
-from fieldpost.ports import NoAnswer, Response
+from fieldpost.ports import NoAnswer, Request, Response
 from fieldpost.testing.vendors.base import (
     Record,
+    VendorTransport,
     answer,
     cut_before,
     lose_answer,
     says,
     says_after,
 )
-from fieldpost.testing.vendors.servicenow import FakeServiceNow, bench
+from fieldpost.testing.vendors.servicenow import FakeServiceNow, bench, user
 
 ITEM = an_item()
 OP = ITEM.id
@@ -309,11 +310,95 @@ async def test_a_record_that_is_gone_takes_no_file(site: World) -> None:
 
 
 async def test_what_a_data_policy_wants_is_said(site: World) -> None:
-    fake(site).mandatory = {"caller_id"}
+    fake(site).mandatory, fake(site).users = {"caller_id"}, []
     item = await site.add()
     await site.settle()
     assert await site.state(item) is State.FAILED
     assert "mandatory: caller_id" in (await site.last(item))["text"]
+
+
+# --- the reporter --------------------------------------------------------------------------------
+
+ADA = user("Ada Byron", "Ada@Example.org")
+
+
+def callers(site: World) -> list[str]:
+    return [record.fields["caller_id"] for record in fake(site).records]
+
+
+async def test_the_caller_is_the_user_with_the_reporters_address(site: World) -> None:
+    fake(site).users = [user("Bob", "bob@example.org"), ADA]
+    fake(site).mandatory = {"caller_id"}
+    record = await site.delivered(await site.add())
+    assert callers(site) == [ADA["sys_id"]]
+    assert "Reported by: Ada Byron ada@example.org" in record.fields["description"]
+
+
+@pytest.mark.parametrize(
+    "users",
+    [
+        None,  # the account may not read them
+        [],
+        [user("Bob", "bob@example.org")],
+        [ADA, user("Ada too", "ada@example.org")],
+        [user("Ada Byron", "ada@example.org", active=False)],
+    ],
+)
+async def test_who_is_not_known_for_certain_stands_in_the_description_alone(
+    site: World, users: list[dict[str, str]] | None
+) -> None:
+    fake(site).users = users
+    record = await site.delivered(await site.add())
+    assert callers(site) == [""]
+    assert "Reported by: Ada Byron ada@example.org" in record.fields["description"]
+
+
+async def test_rows_of_others_are_nobody(site: World) -> None:
+    """As from an instance that ignored the condition."""
+    adapter = ServiceNow(instance="a")
+    intent = adapter.intent(ITEM, canonical(TICKET), [])
+    script = adapter.enrich([intent])
+    assert "email%3Dada%40example.org%5Eactive%3Dtrue" in next(script).url
+    with pytest.raises(StopIteration) as end:
+        script.send(answer({"result": [user("Bob", "bob@example.org")]}))
+    assert end.value.value == [intent]
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["", "a^ORactive=true@x.org", "javascript:gs.getUserID()@x.org", "a@x.org^NQname=b", "no", 7],
+)
+async def test_what_is_no_plain_address_is_not_asked_for(site: World, address: Any) -> None:
+    adapter = ServiceNow(instance="a")
+    intent = adapter.intent(ITEM, canonical({"summary": "x", "user": {"email": address}}), [])
+    with pytest.raises(StopIteration) as end:
+        next(adapter.enrich([intent]))
+    assert end.value.value == [intent]
+
+
+async def test_a_caller_of_the_map_and_no_requester_at_all_ask_nothing(site: World) -> None:
+    rules = {"ticket": [{"to": "caller_id", "from": "user.id"}]}
+    mapped = ServiceNow(instance="a", fields=read_map(rules, DEFAULT_MAP))
+    for adapter in (mapped, ServiceNow(instance="a", requester="")):
+        intent = adapter.intent(ITEM, canonical(TICKET), [])
+        with pytest.raises(StopIteration):
+            next(adapter.enrich([intent]))
+
+
+async def test_a_question_for_the_reporter_that_nobody_answers_costs_the_ticket_nothing(
+    site: World,
+) -> None:
+    class Silent(VendorTransport):
+        async def send(self, request: Request) -> Response:
+            if "sys_user" in request.url:
+                raise NoAnswer("timeout")
+            return await super().send(request)
+
+    site.open(Silent(site.store, [site.vendor], site.credentials))
+    item = await site.add()
+    await site.turn()
+    assert await site.state(item) is State.COMPLETED
+    assert callers(site) == [""]
 
 
 # --- the traps of the lookup ---------------------------------------------------------------------

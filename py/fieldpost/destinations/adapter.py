@@ -85,6 +85,10 @@ class Adapter:
     def read_find(self, item: Item, response: Response) -> Finding:
         raise NotImplementedError
 
+    def enrich(self, intents: Sequence[bytes]) -> Script[Sequence[bytes]]:
+        return intents
+        yield  # a script without requests
+
     def called(self, item: Item, remote_id: str) -> Script[str | None]:  # noqa: ARG002
         return None
         yield  # a script without requests

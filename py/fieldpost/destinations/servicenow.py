@@ -34,7 +34,7 @@ from .base import Contact, Declaration, Discovered, Finding, Lookup, Reading, Sc
 from .fieldmap import FieldMap, render
 from .records import media_type, taken_for_it
 from .refusals import UNPROVED, Refusal, read_refusal
-from .servicenow_fields import DEFAULT_MAP, discovered
+from .servicenow_fields import DEFAULT_MAP, discovered, reporter, the_user
 
 #: An instance may go on with a request for a minute after nobody waits for it any more.
 SETTLE_MS = 70_000
@@ -65,7 +65,9 @@ _NO_COLUMN = (
 class ServiceNow(Adapter):
     """``instance``: the first label of ``<instance>.service-now.com``, or ``url``: scheme and host
     of one elsewhere. ``fields``: the map. ``display_values``: reference fields of the map hold what
-    people see (a name, a user id) instead of a ``sys_id``.
+    people see (a name, a user id) instead of a ``sys_id``. ``requester``: the field for the user
+    who has the reporter's e-mail address, "": none; not asked for with ``display_values``, where
+    such a field takes no ``sys_id``.
 
     ``remote_id`` is the number that people say (INC0010002), or the ``sys_id`` where the table has
     none; the ``sys_id`` is in ``remote_url``, and is looked up again before files follow.
@@ -78,6 +80,7 @@ class ServiceNow(Adapter):
     url: str = ""
     fields: FieldMap = field(default_factory=lambda: DEFAULT_MAP)
     display_values: bool = False
+    requester: str = "caller_id"
     #: What `read_probe` learnt: lookups by the operation's id can be believed.
     checked: bool = field(default=False, init=False)
 
@@ -89,12 +92,30 @@ class ServiceNow(Adapter):
     # --- the record ------------------------------------------------------------------------------
 
     def intent(self, item: Item, body: bytes, manifests: Sequence[Manifest]) -> bytes:  # noqa: ARG002
-        """{"op", "record"}. Raises `InvalidItem`."""
+        """{"op", "record"}, and with "requester" the reporter's e-mail address where the record
+        does not say who it is. Raises `InvalidItem`."""
         if item.operation != "create" or item.kind not in self.fields:
             raise InvalidItem(fields={"operation": "has no place in the destination"})
-        record = render(self.fields[item.kind], item, json.loads(body))
+        payload = json.loads(body)
+        record = render(self.fields[item.kind], item, payload)
         record |= {"correlation_id": item.id, "correlation_display": "fieldpost"}
-        return canonical({"op": item.id, "record": record})
+        intent = {"op": item.id, "record": record}
+        if self._looked_up and self._looked_up not in record:
+            intent |= reporter(payload)
+        return canonical(intent)
+
+    def enrich(self, intents: Sequence[bytes]) -> Script[Sequence[bytes]]:
+        """With the reporter's ``sys_id``, where one active user has that address."""
+        intent = json.loads(intents[0])
+        email = intent.get("requester")
+        if not email:
+            return intents
+        query = f"email={email}^active=true"
+        response = yield self._rows("sys_user", query, "sys_id,email,active", limit=2)
+        user = the_user(_result(response) or [], email)
+        if user is None:
+            return intents
+        return [canonical({**intent, "record": {**intent["record"], self.requester: user}})]
 
     def request(self, intents: Sequence[bytes], acknowledge: Sequence[str]) -> Request:  # noqa: ARG002
         asked = {"sysparm_fields": _FIELDS, "sysparm_exclude_reference_link": "true"}
@@ -249,9 +270,14 @@ class ServiceNow(Adapter):
             return None
         wanted = f"{of_table}^elementIN{','.join(mapped)}^inactive=false"
         response = yield self._rows("sys_choice", wanted, "name,element,value", limit=1000)
-        return discovered(self.fields, self.table, columns, _result(response) or [])
+        values = _result(response) or []
+        return discovered(self.fields, self.table, columns, values, self._looked_up)
 
     # --- helpers ---------------------------------------------------------------------------------
+
+    @property
+    def _looked_up(self) -> str:
+        return "" if self.display_values else self.requester
 
     def _table(self, table: str = "") -> str:
         return f"/api/now/table/{quote(table or self.table, safe='')}"

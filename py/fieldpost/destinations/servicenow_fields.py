@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -46,15 +47,42 @@ DEFAULT_MAP: FieldMap = {
     ),
 }
 
+#: Of an e-mail address, the characters that mean nothing in a query (a ``^`` would).
+_ADDRESS = re.compile(r"[\w.!#$%&'*+/=?`{|}~-]+@[\w.-]+", re.ASCII)
+
+
+def reporter(payload: Mapping[str, Any]) -> dict[str, str]:
+    """{"requester": e-mail address} of who reports; {} where there is none to ask for."""
+    user = payload.get("user")
+    email = user.get("email") if isinstance(user, dict) else None
+    if isinstance(email, str) and _ADDRESS.fullmatch(email.strip()):
+        return {"requester": email.strip()}
+    return {}
+
+
+def the_user(rows: Sequence[Mapping[str, Any]], email: str) -> str | None:
+    """The ``sys_id`` of the one active user with this address among rows of ``sys_user``. An
+    instance that did not understand the question gives others, and two are nobody."""
+    if len(rows) != 1:
+        return None
+    (row,) = rows
+    known = str(row.get("email") or "").casefold() == email.casefold()
+    key = row.get("sys_id")
+    if known and row.get("active") == "true" and isinstance(key, str) and key:
+        return key
+    return None
+
 
 def discovered(
     maps: FieldMap,
     table: str,
     columns: Sequence[Mapping[str, Any]],
     values: Sequence[Mapping[str, Any]],
+    requester: str,
 ) -> Discovered:
-    """``columns``: rows of ``sys_dictionary``; ``values``: of ``sys_choice``. What is of another
-    table than ``table`` and the one that all tasks are in is passed over."""
+    """``columns``: rows of ``sys_dictionary``; ``values``: of ``sys_choice``; ``requester``: the
+    field for whoever has the reporter's address. What is of another table than ``table`` and the
+    one that all tasks are in is passed over."""
     tables = (table, "task")
     mine = [c for c in columns if c.get("name") in tables and c.get("element")]
     must = {str(c["element"]) for c in mine if str(c.get("mandatory")) == "true"}
@@ -72,11 +100,16 @@ def discovered(
         simple = [r for r in rules if r.source and not r.choices]
         lengths[kind] = {r.source: longest[r.to] for r in simple if r.to in longest}
         notes += unplaced(rules, offered)
-        notes += [
-            f"{name} is mandatory in {table}, and nothing is mapped to it for {kind}."
-            for name in sorted(must - {r.to for r in rules})
-            if name != "number" and not name.startswith("sys_")
-        ]
+        for name in sorted(must - {r.to for r in rules}):
+            if name == requester:
+                notes.append(
+                    f"{name} is mandatory in {table}: of a reporter whose e-mail address no active "
+                    "user has, nothing is taken."
+                )
+            elif name != "number" and not name.startswith("sys_"):
+                notes.append(
+                    f"{name} is mandatory in {table}, and nothing is mapped to it for {kind}."
+                )
     return Discovered(required, choices, lengths, notes=tuple(dict.fromkeys(notes)))
 
 

@@ -24,6 +24,8 @@ class Class(StrEnum):
     UNKNOWN = "unknown"  # no classified answer: it may or may not have arrived
 
 
+#: Of a request that had its effect.
+ARRIVED = frozenset({Class.DELIVERED, Class.DUPLICATE, Class.ACCEPTED})
 #: Classes after which the same item may simply be tried again later.
 RETRYABLE = frozenset({Class.TRANSIENT, Class.RATE_LIMITED, Class.AUTH})
 #: Classes that end the item as a dead letter until a person acts.

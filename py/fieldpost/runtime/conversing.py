@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from fieldpost.destinations.answers import dated
-from fieldpost.destinations.base import Script
+from fieldpost.destinations.base import Reading, Script
+from fieldpost.engine.model import Item
+from fieldpost.engine.outcome import ARRIVED
 from fieldpost.engine.timeouts import whole_file_ms
 from fieldpost.ports import NoAnswer, Request, Response, Transport, Upload
 
@@ -80,3 +82,24 @@ def of_transport(transport: Transport) -> Ask:
         return Asked(answer, 0.0)
 
     return ask_for
+
+
+async def enriched(sending: Sending, intents: Sequence[bytes]) -> Sequence[bytes]:
+    """The intents with what the destination could be asked for besides. Whatever it says to that,
+    they go."""
+    said, _ = await converse(sending.driver.destination.enrich(intents), of_lane(sending))
+    return intents if isinstance(said, NoAnswer) else said
+
+
+async def named(sending: Sending, items: Sequence[Item], reading: Reading) -> Reading:
+    """With what people over there call each that arrived, where the answer did not say it and can
+    be asked for. Without one it has arrived all the same."""
+    outcomes = []
+    for item, outcome in zip(items, reading.outcomes, strict=False):
+        if outcome.cls in ARRIVED and outcome.remote_id and not outcome.remote_name:
+            script = sending.driver.destination.called(item, outcome.remote_id)
+            said, _ = await converse(script, of_lane(sending))
+            if isinstance(said, str):
+                outcome = replace(outcome, remote_name=said)  # noqa: PLW2901
+        outcomes.append(outcome)
+    return replace(reading, outcomes=[*outcomes, *reading.outcomes[len(outcomes) :]])

@@ -11,7 +11,7 @@ from fieldpost.engine.batching import Size
 from fieldpost.engine.health import Reaction, admitted
 from fieldpost.engine.machine import Deferred, Dropped, step
 from fieldpost.engine.model import Item, Stored
-from fieldpost.engine.outcome import RETRYABLE, Class, Outcome
+from fieldpost.engine.outcome import ARRIVED, RETRYABLE, Class, Outcome
 from fieldpost.engine.shedding import Bounds, Verdict, pressure, verdict
 from fieldpost.engine.transitions import State
 from fieldpost.ports import Put
@@ -19,7 +19,7 @@ from fieldpost.ports import Put
 from .committer import Write
 from .lane import LaneState
 
-_THROUGH = frozenset({Class.DELIVERED, Class.DUPLICATE, Class.ACCEPTED, Class.HANDED_OVER})
+_THROUGH = ARRIVED | {Class.HANDED_OVER}
 _NOT_THROUGH = RETRYABLE | {Class.UNKNOWN}
 BOUNDS = Bounds()
 

@@ -11,7 +11,7 @@ from fieldpost.engine.errors import AttachmentUnreadable, DecryptionError
 from fieldpost.engine.limits import PART_BYTES
 from fieldpost.engine.machine import PartAcknowledged, step
 from fieldpost.engine.model import Attachment
-from fieldpost.engine.outcome import FINAL, Class, Outcome, RefusedFile
+from fieldpost.engine.outcome import ARRIVED, FINAL, Class, Outcome, RefusedFile
 from fieldpost.engine.record import Head
 from fieldpost.ports import NoAnswer, Put, Request, Response
 
@@ -117,7 +117,7 @@ async def _send_file(
     if isinstance(answer, NoAnswer):
         return driver.destination.no_answer(answer), took_ms
     (outcome,) = answer.outcomes
-    if outcome.cls in (Class.DELIVERED, Class.DUPLICATE, Class.ACCEPTED):
+    if outcome.cls in ARRIVED:
         answer = replace(answer, outcomes=[_there(taken, attachment)])
     elif outcome.cls in FINAL and not outcome.lane:
         code = outcome.code or outcome.cls

@@ -16,14 +16,14 @@ from fieldpost.destinations.base import Reading
 from fieldpost.engine.breaker import CLOSED
 from fieldpost.engine.errors import InvalidItem
 from fieldpost.engine.model import Item, Stored
-from fieldpost.engine.outcome import Class
+from fieldpost.engine.outcome import ARRIVED, Class
 from fieldpost.ports import Leadership, NoAnswer
 
 from . import lane as lanes
 from .asking import ask
 from .committer import Write
 from .contact import heard, note
-from .conversing import converse, of_lane
+from .conversing import enriched, named
 from .followups import SWEEP, overtaken
 from .lane import LaneState
 from .lookup import look_up, must_look_up
@@ -47,9 +47,8 @@ if TYPE_CHECKING:
 
 #: send_ids acknowledged in one request.
 _ACKS_MAX = 1_000
-#: Said of a request that had its effect, and of one that may have had it.
-_ARRIVED = frozenset({Class.DELIVERED, Class.DUPLICATE, Class.ACCEPTED})
-_LEFT = _ARRIVED | {Class.UNKNOWN}
+#: Said of a request that had its effect, or may have had it.
+_LEFT = ARRIVED | {Class.UNKNOWN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,22 +270,30 @@ class Sending:
 
     async def _send(self, batch: Batch) -> list[Write]:
         try:
-            clock, first = self.driver.host.clock, batch.claims[0].item
-            if self.leadership.stealable and self.driver.stood_still_since(batch.claimed_at):
-                # Another context may have taken over meanwhile.
-                return [unsent(taken, clock.now()) for taken in batch.claims]
+            first = batch.claims[0].item
+            text = first.operation != SWEEP and first.step == 0
+            intents = await enriched(self, [c.intent for c in batch.claims]) if text else []
+            if self._taken_over(batch):
+                return [unsent(taken, self.driver.host.clock.now()) for taken in batch.claims]
+            if text:
+                return await self._send_texts(batch, intents)
             if first.operation == SWEEP:
                 return await send_sweeps(self, batch.claims)
-            if first.step > 0:
-                return await send_parts(self, batch.claims[0])
-            return await self._send_texts(batch)
+            return await send_parts(self, batch.claims[0])
         finally:
             self._acking -= set(batch.acks)
 
-    async def _send_texts(self, batch: Batch) -> list[Write]:
+    def _taken_over(self, batch: Batch) -> bool:
+        """Whether another context may have taken over what was claimed here."""
+        leadership = self.leadership
+        return leadership.lost or (
+            leadership.stealable and self.driver.stood_still_since(batch.claimed_at)
+        )
+
+    async def _send_texts(self, batch: Batch, intents: Sequence[bytes]) -> list[Write]:
         host, destination = self.driver.host, self.driver.destination
         items = [c.item for c in batch.claims]
-        request = destination.request([c.intent for c in batch.claims], batch.acks)
+        request = destination.request(intents, batch.acks)
         asked = await ask(
             host.clock, self.state.texts, request, host.transport.send, len(request.body)
         )
@@ -298,21 +305,8 @@ class Sending:
             if asked.answer.status == 200 and not reading.whole:
                 left = tuple(ack for ack in self.state.acks if ack not in batch.acks)
                 self.state = replace(self.state, acks=left)
-            reading = await self._named(items, reading)
+            reading = await named(self, items, reading)
         return self.settle(batch.claims, reading, asked.took_ms)
-
-    async def _named(self, items: Sequence[Item], reading: Reading) -> Reading:
-        """With what people over there call each that arrived, where the answer did not say it and
-        can be asked for. Without one it has arrived all the same."""
-        outcomes = []
-        for item, outcome in zip(items, reading.outcomes, strict=False):
-            if outcome.cls in _ARRIVED and outcome.remote_id and not outcome.remote_name:
-                script = self.driver.destination.called(item, outcome.remote_id)
-                said, _ = await converse(script, of_lane(self))
-                if isinstance(said, str):
-                    outcome = replace(outcome, remote_name=said)  # noqa: PLW2901
-            outcomes.append(outcome)
-        return replace(reading, outcomes=[*outcomes, *reading.outcomes[len(outcomes) :]])
 
     def settle(self, claims: Sequence[Claim], reading: Reading, took_ms: float = 0) -> list[Write]:
         """The writes that an answer causes; the lane's state learns from it."""

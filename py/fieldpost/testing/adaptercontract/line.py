@@ -6,16 +6,17 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
 from fieldpost.destinations.base import Declaration, Destination, Reading, Script
 from fieldpost.engine.model import Attachment, Item
 from fieldpost.ports import Manifest, NoAnswer, Request, Response, Store, Transport, Upload
 from fieldpost.testing.fakes import FakeClock, whole_body
 
+T = TypeVar("T")
 #: What a request is for. ``file``: all that hands over a file, questions included; ``upload``: of
-#: those the ones with the file's bytes.
-Purpose = Literal["create", "find", "file", "upload", "sweep", "other"]
+#: those the ones with the file's bytes; ``enrich``: what is asked for before an item's request.
+Purpose = Literal["enrich", "create", "find", "file", "upload", "sweep", "other"]
 Go = Callable[[], Awaitable[Response]]
 #: What becomes of one request: told the line and the request, and what would send it.
 Fault = Callable[["Line", Request, Go], Awaitable[Response]]
@@ -39,6 +40,9 @@ class Watched:
     def purpose(self, request: Request) -> Purpose:
         return self._purposes.get((request.method, request.url, request.body), "other")
 
+    def enrich(self, intents: Sequence[bytes]) -> Script[Sequence[bytes]]:
+        return (yield from self._script("enrich", self._inner.enrich(intents)))
+
     def request(self, intents: Sequence[bytes], acknowledge: Sequence[str]) -> Request:
         return self._noted("create", self._inner.request(intents, acknowledge))
 
@@ -57,7 +61,7 @@ class Watched:
     def sweep(self, item: Item, swept: str, remote_id: str | None) -> Script[Reading]:
         return (yield from self._script("sweep", self._inner.sweep(item, swept, remote_id)))
 
-    def _script(self, purpose: Purpose, script: Script[Reading]) -> Script[Reading]:
+    def _script(self, purpose: Purpose, script: Script[T]) -> Script[T]:
         try:
             asked = next(script)
             while True:
@@ -67,7 +71,7 @@ class Watched:
                     self._noted(purpose, asked)
                 asked = script.send((yield asked))
         except StopIteration as end:
-            return cast("Reading", end.value)
+            return cast("T", end.value)
         finally:
             script.close()
 

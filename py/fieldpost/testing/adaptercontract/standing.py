@@ -39,6 +39,20 @@ async def case_a_sender_suspended_before_its_request(make: Make) -> None:
     await world.check(doubles=doubled, seen=True)
 
 
+async def case_a_sender_suspended_while_it_asks_before_its_request(make: Make) -> None:
+    """What it asks before a request (`Destination.enrich`) lies behind the look at its lease, so
+    there is another one after it: the request never leaves."""
+    world = World(make())
+    await world.enqueue()
+    await world.deliver()
+    world.needs(bool(world.line.of("enrich")), "it asks nothing before a request")
+    item = await world.enqueue()
+    async with _suspended(world, "enrich"):
+        await _delivered(world, item)
+    await world.deliver()
+    await world.check()
+
+
 async def case_a_sender_suspended_before_a_file(make: Make) -> None:
     """The same of a file: it may be there twice, and then that is said. It is never missing."""
     world = World(make())

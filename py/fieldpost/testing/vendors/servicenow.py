@@ -45,7 +45,8 @@ _COLUMNS = frozenset(
 class FakeServiceNow(Vendor):
     """``columns``: of the table `incident` (take one away, and queries by it are ignored);
     ``mandatory``: by a data policy; ``max_file``: bytes; ``refused_types``: endings of names;
-    ``hidden``: columns that the account may not read; ``unwritable``: nor write."""
+    ``hidden``: columns that the account may not read; ``unwritable``: nor write; ``users``: rows of
+    ``sys_user``, None where the account may not read them."""
 
     def __init__(self, url: str = URL, *, now: Callable[[], int] | None = None):
         super().__init__(url, now=now)
@@ -63,6 +64,7 @@ class FakeServiceNow(Vendor):
             _column("task", "number", "true", "40"),
             _column("incident", "category", "false", "40"),
         ]
+        self.users: list[dict[str, str]] | None = []
         self.choices: list[dict[str, str]] = [
             *(_choice("impact", v) for v in "123"),
             *(_choice("urgency", v) for v in "123"),
@@ -121,6 +123,10 @@ class FakeServiceNow(Vendor):
             rows, columns = self.dictionary, {"name", "element", "mandatory", "max_length"}
         elif table == "sys_choice":
             rows, columns = self.choices, {"name", "element", "value", "inactive"}
+        elif table == "sys_user":
+            if self.users is None:
+                return _error(403, "User Not Authorized", "ACL restricts the record retrieval")
+            rows, columns = self.users, {"sys_id", "name", "email", "active"}
         else:
             return _error(400, "Invalid table " + table, "")
         found = self._matching(list(rows), columns, ask.query.get("sysparm_query", ""))
@@ -143,7 +149,7 @@ class FakeServiceNow(Vendor):
                 if self.strict_queries:
                     return []
                 continue  # not understood, so not asked: all rows are left
-            rows = [r for r in rows if any(r.get(name, "") in values for name, values in tests)]
+            rows = [r for r in rows if any(_equal(r.get(c, ""), values) for c, values in tests)]
         return sorted(rows, key=lambda r: r.get(order, "")) if order in columns else rows
 
     def _shown(self, row: dict[str, Any], ask: Ask) -> dict[str, Any]:
@@ -181,8 +187,19 @@ def _condition(text: str, columns: set[str]) -> tuple[str, list[str]] | None:
     return found[1], found[3].split(",") if found[2] == "IN" else [found[3]]
 
 
+def _equal(held: str, values: list[str]) -> bool:
+    """As its database compares: whatever the case."""
+    return held.casefold() in {value.casefold() for value in values}
+
+
 def _column(name: str, element: str, mandatory: str, max_length: str) -> dict[str, str]:
     return {"name": name, "element": element, "mandatory": mandatory, "max_length": max_length}
+
+
+def user(name: str, email: str, *, active: bool = True) -> dict[str, str]:
+    """A row of ``sys_user``."""
+    key = hashlib.md5(f"{name} {email}".encode(), usedforsecurity=False).hexdigest()
+    return {"sys_id": key, "name": name, "email": email, "active": str(active).lower()}
 
 
 def _choice(element: str, value: str) -> dict[str, str]:
@@ -219,5 +236,6 @@ def bench(
 ) -> tuple[ServiceNow, FakeServiceNow, dict[str, dict[str, str]]]:
     """An adapter, its fake on ``clock``, and the credentials that the host adds."""
     vendor = FakeServiceNow(now=clock.now)
+    vendor.users = [user("Ada", "ada@example.test"), user("Ada Byron", "ada@example.org")]
     adapter = ServiceNow(url=URL, credential="servicenow")
     return adapter, vendor, {"servicenow": {"Authorization": basic(USER, PASSWORD)}}
