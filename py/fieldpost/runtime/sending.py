@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from fieldpost.destinations.base import Reading
 from fieldpost.engine.breaker import CLOSED
 from fieldpost.engine.errors import InvalidItem
-from fieldpost.engine.model import Item, Stored
+from fieldpost.engine.model import Stored
 from fieldpost.engine.outcome import ARRIVED, Class
 from fieldpost.ports import Leadership, NoAnswer
 
