@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fieldpost.destinations.base import Declaration, Discovered
+from fieldpost.destinations.base import Destination, Discovered
 from fieldpost.destinations.entry import entry, taken
 from fieldpost.runtime.followups import ATTACH, ATTACHMENT
 from fieldpost.security.cipher import Cipher
@@ -38,16 +38,17 @@ class Relayable:
 class Relayed:
     """``said``: what the destination says of itself, as last heard (`discover`)."""
 
-    def __init__(self, name: str, title: str, declaration: Declaration, cipher: Cipher) -> None:
+    def __init__(self, name: str, title: str, destination: Destination, cipher: Cipher) -> None:
         self.name = name
         self.title = title
-        self.declaration = declaration
+        self.destination = destination
+        self.declaration = destination.declaration
         self.said = Discovered()
         self.state = "unproven"
         self._cipher = cipher
 
     def describe(self) -> dict[str, Any]:
-        return entry(self.name, self.title, self.declaration, self.said, self.state)
+        return entry(self.name, self.title, self.destination, self.said, self.state)
 
     def refuse(self, operation: Operation) -> Answer | None:
         kind, files = operation.kind, bool(operation.attachments)

@@ -69,7 +69,7 @@ class System:
 
     def relayed(self, cipher: Cipher) -> Relayed:
         """As the intake knows it."""
-        return Relayed(self.name, self.title, self.adapter.declaration, cipher)
+        return Relayed(self.name, self.title, self.adapter, cipher)
 
 
 def read_systems(

@@ -263,7 +263,7 @@ def test_what_the_table_asks_for_is_told_in_the_forms_own_words() -> None:
         script.send(fake.answer(request))
     found = end.value.value
     assert found.required["ticket"] == ("summary",)  # severity has a default
-    assert found.max_length["ticket"] == {"category": 100}
+    assert found.max_length["ticket"] == {"category": 40}
 
 
 # --- whole deliveries ----------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -14,6 +14,7 @@ from tests.runtime.worlds import DEVICE, RING
 
 from fieldpost.destinations.adapter import Adapter
 from fieldpost.destinations.direct import Direct, read_direct
+from fieldpost.destinations.fieldmap import Rule
 from fieldpost.destinations.gateway import GatewayDestination
 from fieldpost.engine.errors import InvalidItem, ItemNotFound, OtherAccount, SignInFailed
 from fieldpost.engine.model import Capture
@@ -22,6 +23,7 @@ from fieldpost.ports import NoAnswer, Request, Response
 from fieldpost.runtime.account import BEGUN_MS_MAX, Account, Ports
 from fieldpost.runtime.accounts import Accounts, Own
 from fieldpost.runtime.bridge import Bridge
+from fieldpost.runtime.catalogue import ASKED_EVERY_MS
 from fieldpost.runtime.credentials import HIDDEN, CredentialTransport
 from fieldpost.runtime.driver import Host
 from fieldpost.runtime.queue import Queue
@@ -176,6 +178,56 @@ async def test_the_form_is_offered_it_beside_what_the_gateway_may_have(desk: Des
         "gateway": 1,
         desk.one.name: 1,
     }
+
+
+def asked_what_it_wants(desk: Desk) -> int:
+    """Salesforce's description of the object, PostgREST's of everything."""
+    return sum(r.url.endswith(("/describe", "/rest/v1/")) for r in desk.sent())
+
+
+async def offered(tab: Tab) -> dict[str, Any]:
+    given = await tab.queue.catalogue() or {}
+    (entry,) = given["destinations"]
+    fields: dict[str, Any] = entry["fields"]["ticket"]
+    return fields
+
+
+async def test_what_it_requires_is_asked_once_a_day_and_known_offline(desk: Desk) -> None:
+    tab = await desk.open()
+    await desk.settle(tab, 1)
+    mapped = await offered(tab)
+    assert desk.sent() == []  # not before a sign-in
+    await desk.sign_in(tab)
+
+    async def network_returns() -> None:
+        tab.queue.nudge(ask_now=True)
+        await tab.queue.sync()
+
+    for _ in range(3):
+        await network_returns()
+    assert asked_what_it_wants(desk) == 1
+    said = await offered(tab)
+    assert said != mapped
+    assert set(said["required"]) >= set(mapped["required"])
+    desk.wire.down = ("http",)
+    assert await offered(await desk.open()) == said  # another start, without a network
+    desk.wire.down = ()
+    desk.clock.advance(ASKED_EVERY_MS)
+    await network_returns()
+    assert asked_what_it_wants(desk) == 2
+
+
+async def test_what_was_said_of_another_field_map_is_asked_again(desk: Desk) -> None:
+    tab = await desk.open()
+    await desk.sign_in(tab)
+    await tab.queue.sync()
+    adapter: Any = desk.one.adapter
+    rules = {kind: (*rules, Rule("Reason", value="x")) for kind, rules in adapter.fields.items()}
+    changed = replace(desk, one=replace(desk.one, adapter=replace(adapter, fields=rules)))
+    again = await changed.open()
+    assert "summary" in (await offered(again))["required"]
+    await again.queue.sync()
+    assert asked_what_it_wants(desk) == 2
 
 
 async def test_an_answer_lost_after_the_commit_is_not_doubled(desk: Desk) -> None:

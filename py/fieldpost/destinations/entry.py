@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from fieldpost.engine.kinds import STANDARD, Kinds
@@ -11,7 +12,8 @@ from fieldpost.engine.limits import (
     PAYLOAD_BYTES_MAX,
 )
 
-from .base import Declaration, Discovered
+from .base import Declaration, Destination, Discovered
+from .fieldmap import FieldMap, Rule, needs, offers
 
 _KINDS = Kinds(*STANDARD)
 
@@ -23,10 +25,16 @@ def taken(declared: Declaration) -> frozenset[str]:
     return frozenset(kind.name for kind in STANDARD)
 
 
+def field_map(destination: Destination) -> FieldMap:
+    """Empty of a destination that has none."""
+    return getattr(destination, "fields", None) or {}
+
+
 def entry(
-    name: str, title: str, declared: Declaration, said: Discovered, state: str
+    name: str, title: str, destination: Destination, said: Discovered, state: str
 ) -> dict[str, Any]:
     """``said``: what the destination says of itself, as last heard; ``state``: of its lane."""
+    declared, mapped = destination.declaration, field_map(destination)
     sizes = (declared.file_bytes, said.file_bytes, ATTACHMENT_BYTES_MAX)
     most = min(size for size in sizes if size is not None)
     kinds = sorted(taken(declared))
@@ -41,14 +49,23 @@ def entry(
             "attachment_bytes": most if declared.attachments else 0,
             "attachments": ATTACHMENTS_PER_ITEM_MAX if declared.attachments else 0,
         },
-        "fields": {kind: _fields(kind, said) for kind in kinds},
+        "fields": {kind: _fields(kind, mapped.get(kind, ()), said) for kind in kinds},
     }
 
 
-def _fields(kind: str, said: Discovered) -> dict[str, Any]:
+def _fields(kind: str, rules: Sequence[Rule], said: Discovered) -> dict[str, Any]:
+    """What the kind itself wants, the map to the destination, and the destination."""
     known = _KINDS.get(kind)
-    required = [*(known.required if known else ()), *said.required.get(kind, ())]
-    choices = dict(known.choices if known else {}) | dict(said.choices.get(kind, {}))
+    required = [
+        *(known.required if known else ()),
+        *needs(rules),
+        *said.required.get(kind, ()),
+    ]
+    choices = {
+        **(known.choices if known else {}),
+        **offers(rules),
+        **said.choices.get(kind, {}),
+    }
     lengths = dict(known.max_length if known else {})
     for name, most in said.max_length.get(kind, {}).items():
         lengths[name] = min(most, lengths.get(name, most))

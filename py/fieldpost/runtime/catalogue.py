@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from dataclasses import asdict
 from typing import Any
 
 from fieldpost.destinations.base import Destination, Discovered
-from fieldpost.destinations.entry import entry
-from fieldpost.destinations.fieldmap import FieldMap, needs, offers
+from fieldpost.destinations.entry import entry, field_map
 from fieldpost.ports import NoAnswer, Store
 
 from .committer import Change, Committer
+from .conversing import converse, of_transport
 from .driver import Host
 from .lane import TABLE, LaneState
 from .routes import Lane, Routes
 
 #: The side record it is kept in.
 CATALOGUE = ("catalogue", "gateway")
+#: The table of side records for what the destinations say that this queue delivers to by itself.
+_SAID = "discovered"
+ASKED_EVERY_MS = 24 * 60 * 60 * 1000
 
 
 async def refresh(host: Host, destination: Destination, committer: Committer) -> bool:
@@ -55,16 +60,33 @@ async def known(store: Store, routes: Routes) -> dict[str, Any] | None:
     }
 
 
+async def ask_lane(host: Host, lane: Lane, committer: Committer) -> bool:
+    """Ask a destination that people choose what it requires and offers: once a day, and after a
+    change of its field map. True when it said something new."""
+    before, now = await _heard(host.store, lane), host.clock.now()
+    if not host.link.online or (before and 0 <= now - before["at"] < ASKED_EVERY_MS):
+        return False
+    said, _ = await converse(lane.destination.discover(), of_transport(host.transport))
+    if not isinstance(said, Discovered):
+        return False
+    heard = {"at": now, "map": _mark(lane), "said": asdict(said)}
+    await committer.commit(Change(side={(_SAID, lane.lane): json.dumps(heard)}))
+    return before is None or before["said"] != json.loads(json.dumps(asdict(said)))
+
+
 async def _entry(store: Store, lane: Lane) -> dict[str, Any]:
     state = LaneState.load(await store.side(TABLE, lane.lane)).contact
-    declared = lane.destination.declaration
-    return entry(lane.lane, lane.title, declared, _said(lane), state) | {"direct": True}
+    heard = await _heard(store, lane)
+    said = Discovered(**heard["said"]) if heard else Discovered()
+    return entry(lane.lane, lane.title, lane.destination, said, state) | {"direct": True}
 
 
-def _said(lane: Lane) -> Discovered:
-    """What its field map asks for."""
-    fields: FieldMap = getattr(lane.destination, "fields", None) or {}
-    return Discovered(
-        required={kind: needs(rules) for kind, rules in fields.items()},
-        choices={kind: offers(rules) for kind, rules in fields.items()},
-    )
+async def _heard(store: Store, lane: Lane) -> dict[str, Any] | None:
+    """{"at": ms, "map", "said"}; None: never, or by another field map."""
+    text = await store.side(_SAID, lane.lane)
+    heard: dict[str, Any] | None = json.loads(text) if text else None
+    return heard if heard and heard["map"] == _mark(lane) else None
+
+
+def _mark(lane: Lane) -> str:
+    return hashlib.sha256(repr(field_map(lane.destination)).encode()).hexdigest()[:16]

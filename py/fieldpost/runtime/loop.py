@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from fieldpost.engine.errors import QueueError
@@ -20,13 +20,14 @@ log = logging.getLogger("fieldpost")
 
 
 class SyncLoop:
-    """Of one context. The first driver's lane is the home: whoever answers there is greeted."""
+    """Of one context. The first driver's lane is the home. ``greet``: by lane, what is called once
+    its destination was found to answer."""
 
     def __init__(
         self,
         drivers: Sequence[Driver],
         intake: Intake,
-        greet: Callable[[], Awaitable[object]] | None = None,
+        greet: Mapping[str, Callable[[], Awaitable[object]]],
         tidy: Callable[[], Awaitable[object]] | None = None,
         every_ms: int = SYNC_EVERY_MS,
     ):
@@ -35,10 +36,7 @@ class SyncLoop:
         self._tidied_at: float | None = None  # monotonic, ms
         self._every_ms = every_ms
         self._home = drivers[0]
-        self.lanes = [
-            LaneLoop(driver, greet if driver is self._home else None, every_ms)
-            for driver in drivers
-        ]
+        self.lanes = [LaneLoop(driver, greet.get(driver.lane), every_ms) for driver in drivers]
         self._intake = intake
         self._wake = asyncio.Event()
         self._adopt = True

@@ -26,7 +26,7 @@ from .acts import Acts
 from .adopt import Intake
 from .attaching import keep
 from .byhand import ByHand
-from .catalogue import known, refresh
+from .catalogue import ask_lane, known, refresh
 from .committer import Change, Committer
 from .controls import Controls
 from .device import TOKEN
@@ -95,7 +95,10 @@ class Queue(ByHand, Controls, Upkeep):
         self._loop = SyncLoop(
             list(self._drivers.values()),
             self._intake,
-            self.refresh_catalogue,
+            {
+                self.routes.home.lane: self.refresh_catalogue,
+                **{lane.lane: partial(self._ask_lane, lane) for lane in self.routes.titled},
+            },
             self.tidy,
             config.sync_every_ms,
         )
@@ -253,6 +256,10 @@ class Queue(ByHand, Controls, Upkeep):
             return False
         self._announce()
         return True
+
+    async def _ask_lane(self, lane: Lane) -> None:
+        if await ask_lane(self._host, lane, self._committer):
+            self._announce()
 
     # --- safety ----------------------------------------------------------------------------------
 

@@ -54,7 +54,7 @@ class FakePostgREST(Vendor):
                 name: {"type": "string"} for name in sorted(self.columns)
             }
             columns["severity"] |= {"default": "medium"}
-            columns["category"] |= {"maxLength": 100}
+            columns["category"] |= {"maxLength": 40}
             table = {"required": ["id", "summary", "severity"], "properties": columns}
             return answer({"definitions": {self.table: table}})
         if ask.path != f"/rest/v1/{self.table}":
