@@ -17,9 +17,8 @@ from typing import Any
 
 from fieldpost.destinations.adapter import Adapter
 from fieldpost.destinations.configured import Wrong as _Wrong
-from fieldpost.destinations.configured import adapter_of
+from fieldpost.destinations.configured import adapter_of, requests_of
 from fieldpost.engine.errors import ConfigError
-from fieldpost.engine.limits import REQUESTS_MAX
 from fieldpost.engine.model import are_names
 from fieldpost.hosts.cpython.credentials import (
     Credential,
@@ -106,15 +105,12 @@ def _system(name: str, table: Any, types: Mapping[str, Type], secrets: _Secrets)
     type_ = types.get(str(table.get("type")))
     if type_ is None:
         raise _Wrong(f"must have a type: one of {', '.join(sorted(types))}")
-    requests = table.get("requests", 1)
-    if type(requests) is not int or not 1 <= requests <= REQUESTS_MAX:
-        raise _Wrong(f"requests must be 1 to {REQUESTS_MAX}")
     credential = _credential(table["credential"], secrets) if "credential" in table else None
     if missing := type_.missing(table.get("settings", {})):
         raise _Wrong(f"{missing} is missing")
     adapter = adapter_of(type_.adapter, name, table, credential=credential is not None)
     title, of = str(table.get("title") or name), str(table["type"])
-    return System(name, title, adapter, credential, requests, of)
+    return System(name, title, adapter, credential, requests_of(table, adapter), of)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import json
 import pytest
 from tests.destinations.world import MIB, MINUTE, TICKET, World, goes_through, talk
 
-from fieldpost.destinations.autotask import Autotask
+from fieldpost.destinations.autotask import DECLARATION, Autotask
 from fieldpost.engine.errors import InvalidItem
 from fieldpost.engine.model import Item
 from fieldpost.engine.outcome import Class
@@ -305,7 +305,7 @@ async def test_a_file_that_is_too_large_holds_up_nothing() -> None:
 
 
 async def test_too_many_at_once_are_tried_again_later() -> None:
-    made = world(requests=Autotask.requests_most)
+    made = world(requests=DECLARATION.requests_most)
     tickets = [await made.add() for _ in range(5)]
     await made.queue.sync()  # it knows its zone
     more = [await made.add() for _ in range(5)]

@@ -67,6 +67,13 @@ async def test_a_whole_file(tmp_path: Path) -> None:
         (("acme", ""), "settings.instance or settings.url is missing"),
         (('instance = "acme"', 'instance = "a", tabel = "x"'), "settings.tabel is not known"),
         (("requests = 2", "requests = 0"), "requests must be 1 to 100"),
+        (
+            (
+                'type = "jira"\nsettings = {',
+                'type = "autotask"\nrequests = 4\nsettings = { user = "u", company_id = 1 } #',
+            ),
+            "destinations.jira requests must be 1 to 3",
+        ),
         (('"basic"', '"digest"'), "credential.type must be one of"),
         (('username = "fieldpost", ', ""), "credential.username is missing"),
         (("env:SNOW_PASSWORD", "env:NOT_SET"), "the variable NOT_SET, which is not set"),

@@ -19,7 +19,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any
 from urllib.parse import quote
 
 from fieldpost.engine.canonical import canonical
@@ -72,6 +72,7 @@ DECLARATION = Declaration(
     kinds=frozenset(DEFAULT_MAP),
     whole_files=True,
     file_bytes=6_000_000,
+    requests_most=3,  # for each endpoint and integration
 )
 
 
@@ -97,9 +98,6 @@ class Autotask(Adapter):
     url: str = "https://webservices.autotask.net"
     zone: str = ""
     web: str = ""
-
-    #: What one integration may have under way at an endpoint: the most for `Lane.requests`.
-    requests_most: ClassVar[int] = 3
 
     def __post_init__(self) -> None:
         if self.declaration is DECLARATION:

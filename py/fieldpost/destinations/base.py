@@ -11,7 +11,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeVar
 
-from fieldpost.engine.limits import REQUEST_TIMEOUT_MS
+from fieldpost.engine.limits import REQUEST_TIMEOUT_MS, REQUESTS_MAX
 from fieldpost.engine.model import Attachment, Item
 from fieldpost.engine.outcome import Outcome
 from fieldpost.ports import Manifest, NoAnswer, Request, Response, Upload
@@ -64,7 +64,7 @@ class Declaration:
     ``attachments``: files can follow an item, part by part (`part_request`), or, with
     ``whole_files``, each at once (`attach`); ``file_bytes``: the most that one may have, None: not
     known; ``files_once``: a file that is handed over twice is there once. ``kinds``: all that it
-    takes, None: any.
+    takes, None: any. ``requests_most``: how many it takes at once.
     """
 
     guarantee: Guarantee
@@ -77,6 +77,7 @@ class Declaration:
     whole_files: bool = False
     file_bytes: int | None = None
     files_once: bool = False
+    requests_most: int = REQUESTS_MAX
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,3 +48,11 @@ def adapter_of(
         return cls(name, credential=name if credential else "", **settings)
     except (TypeError, ValueError) as error:
         raise Wrong(f"settings: {error}") from error
+
+
+def requests_of(table: Mapping[str, Any], adapter: Adapter) -> int:
+    """How many may be under way at once, 1 where nothing is said. Raises `Wrong`."""
+    requests, most = table.get("requests", 1), adapter.declaration.requests_most
+    if type(requests) is not int or not 1 <= requests <= most:
+        raise Wrong(f"requests must be 1 to {most}")
+    return requests

@@ -14,11 +14,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from fieldpost.engine.errors import ConfigError
-from fieldpost.engine.limits import REQUESTS_MAX
 from fieldpost.engine.model import are_names
 
 from .adapter import Adapter
-from .configured import Wrong, adapter_of
+from .configured import Wrong, adapter_of, requests_of
 from .oauth import DIALECTS, Provider, claims, origin
 from .postgrest import PostgREST
 from .salesforce import Salesforce
@@ -106,9 +105,6 @@ def _direct(name: str, table: Any) -> Direct:
     for place, text in _texts(table):
         if problem := _secret(place, text):
             raise Wrong(problem)
-    requests = table.get("requests", 1)
-    if type(requests) is not int or not 1 <= requests <= REQUESTS_MAX:
-        raise Wrong(f"requests must be 1 to {REQUESTS_MAX}")
     given = table.get("settings") or {}
     for need in _NEEDS[kind]:
         if not any(given.get(one) for one in need.split("|")):
@@ -118,6 +114,7 @@ def _direct(name: str, table: Any) -> Direct:
     provider = _provider(table.get("oauth"), adapter)
     kept = {key: value for key, value in table.items() if key != "direct"}
     title = str(table.get("title") or name)
+    requests = requests_of(table, adapter)
     return Direct(name, title, adapter, provider, requests, json.loads(json.dumps(kept)))
 
 

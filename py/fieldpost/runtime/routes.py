@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from fieldpost.destinations.base import Destination
 from fieldpost.engine.breaker import RulesLike, rules_of
 from fieldpost.engine.errors import ConfigError, InvalidItem
-from fieldpost.engine.limits import REQUESTS_MAX
 from fieldpost.engine.model import are_names
 from fieldpost.engine.retry import PolicyLike, policy_of
 
@@ -23,7 +22,7 @@ class Lane:
     """``name``: kept in every row that takes it, so it must not change; that of the destination
     where it is empty. ``kinds``: only these take it, and nothing else does; None: all that no other
     lane names. ``policy``, ``breaker``: presets by name, or one's own; None: the queue's.
-    ``requests``: how many may be under way at once (1 to `limits.REQUESTS_MAX`); ``failover``: the
+    ``requests``: how many may be under way at once (1 to its `requests_most`); ``failover``: the
     lane that takes over what is known not to be at this one's destination, while that is away.
     ``title``: what people call a destination that they choose by its name, beside those behind the
     gateway; "" of a lane that nobody chooses."""
@@ -83,8 +82,9 @@ class Routes:
         twice = sorted(self._by_kind.keys() & (lane.kinds or ()))
         if twice:
             return f"{', '.join(twice)} goes by another lane already"
-        if not 1 <= lane.requests <= REQUESTS_MAX:
-            return f"requests must be 1 to {REQUESTS_MAX}"
+        most = lane.destination.declaration.requests_most
+        if not 1 <= lane.requests <= most:
+            return f"requests must be 1 to {most}"
         try:
             rules_of(lane.breaker)
             if lane.policy is not None:
