@@ -8,20 +8,18 @@ from app.device import Device, DeviceError
 from app.engine_client import EngineClient, EngineError
 from app.form import Form
 from app.keeping import NAME, Keeping
-from app.notes import Notes
+from app.page import Page
 from app.views import capture as capture_view
 from app.views import status as status_view
 
-SCREENS = ("capture", "outbox", "attention", "settings", "about")
 TICK_MS = 5000
-#: The views ask again at most this often however fast things change.
-REFRESH_EVERY_MS = 150
 UPDATE_CHECK_TICKS = 720  # an hour
 
 
-class App(Keeping):
-    """One page. `state` is all that the views see; ``made`` holds the parts that came later."""
+class App(Page, Keeping):
+    """The app's. `state` is all that the views see; ``made`` holds the parts that came later."""
 
+    screens = ("capture", "outbox", "attention", "settings", "about")
     outbox = later.part(later.outbox)
     asking = later.part(later.asking)
     attention = later.part(later.attention)
@@ -31,6 +29,7 @@ class App(Keeping):
     accounts = later.part(later.accounts)
 
     def __init__(self):
+        Page.__init__(self)
         self.state = {
             "now": device_module.now(),
             "online": dom.online(),
@@ -55,9 +54,7 @@ class App(Keeping):
         }
         self.state["attention"].update({"told": None, "chosen": []})
         self.device = Device()
-        self.notes = Notes(self._show_notes, self.task)
         self.engine = EngineClient("engine", "./py/app/engine.py", "./pyscript.toml", self._engine)
-        self.made = {}
         self.forms = {kind: Form(self, kind) for kind in model.FORMS}
         self.tab = 1
         self._kept = None
@@ -65,14 +62,10 @@ class App(Keeping):
         self._opening = asyncio.Lock()
         #: Once it is known what was stored of the catalogue, if anything.
         self.known = asyncio.Event()
-        self._screen = None
-        self._dirty = False
-        self._refreshing = False
         self._cached_now = False
         self._update_offered = False
         self._asked_to_persist = False
         self._battery = {}
-        self._tasks = []
 
     def start(self):
         events.listen(self)
@@ -103,11 +96,6 @@ class App(Keeping):
         self.task(device_module.watch_battery(self._battery_changed))
         self.task(self._tick())
 
-    def task(self, coroutine):
-        """Run beside everything else; the reference is kept while it runs."""
-        self._tasks = [task for task in self._tasks if not task.done()]
-        self._tasks.append(asyncio.create_task(coroutine))
-
     # Showing
 
     def show(self):
@@ -115,41 +103,24 @@ class App(Keeping):
         self._warn_before_leaving()
         dom.show("status", status_view.line(self.state))
         dom.show("banners", status_view.banners(self.state))
-        dom.show(
-            "outbox-badge", [str(model.waiting(self.state))] if model.waiting(self.state) else []
-        )
-        number = model.attention(self.state)
-        dom.show("attention-badge", [str(number)] if number else [])
+        self._show_badge("outbox", model.waiting(self.state))
+        self._show_badge("attention", model.attention(self.state))
         if self._screen in ("outbox", "attention", "settings"):
             getattr(self, self._screen).show()
         elif self._screen == "about":
             dom.show("about-facts", status_view.about(self.state))
 
-    def _show_notes(self):
-        dom.show("notes", status_view.notes(self.notes.items))
+    def _route(self, address):
+        return model.route(address)
 
-    def navigate(self):
-        """Show the screen of the address."""
-        screen, view = model.route(dom.location_hash())
-        for name in SCREENS:
-            dom.reveal("view-" + name, name == screen)
-        dom.mark_all("nav a", "aria-current", "#" + screen)
+    def _turned(self, screen, view):
         for kind in model.FORMS:
             if kind != view:
                 self.forms[kind].left()
-        if screen == "capture":
-            for kind in model.FORMS:
+            if screen == "capture":
                 dom.reveal(kind, kind == view)
+        if screen == "capture":
             dom.mark_all(".views a", "aria-current", "#capture/" + view)
-        if screen == "outbox":
-            self.outbox.choose(view)
-            dom.mark_all(".views a", "aria-current", "#outbox/" + view)
-        moved = self._screen not in (None, screen)
-        self._screen = screen
-        self.show()
-        self.refresh_soon()
-        if moved:
-            dom.focus("main")
 
     # What is known
 
@@ -210,23 +181,6 @@ class App(Keeping):
     def _told(self, message):
         if message.get("type") == "changed":
             self.refresh_soon()
-
-    def refresh_soon(self):
-        """Something changed: ask again, once for many."""
-        self._dirty = True
-        if not self._refreshing:
-            self._refreshing = True
-            self.task(self._refresh())
-
-    async def _refresh(self):
-        try:
-            while self._dirty:
-                self._dirty = False
-                await self._load()
-                self.show()
-                await asyncio.sleep_ms(REFRESH_EVERY_MS)
-        finally:
-            self._refreshing = False
 
     async def _load(self):
         if not self.engine.up:
