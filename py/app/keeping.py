@@ -80,6 +80,7 @@ class Keeping:
         status = self.state["status"]
         if self.device.is_open and not self.state["storage_error"]:
             try:
-                await self.device.remember(status["waiting"] + status["attention"])
+                both = status.get("unsettled") or 0  # waits, and for a person
+                await self.device.remember(status["waiting"] + status["attention"] - both)
             except DeviceError as error:
                 print("not remembered:", error.code, error.message)

@@ -160,6 +160,8 @@ def state(row):
         text = "In " + to
         if row["kind"] in KINDS and number(row):
             text += " as " + number(row)
+    if "arrived" in row.get("can", ()):  # a person's word is all that it waits for
+        return (text, "bad")
     return (text, TONES.get(name, "wait"))
 
 

@@ -172,10 +172,17 @@ async def test_where_nothing_can_be_learnt_a_person_says_what_happened(lookup) -
     assert detail["error_code"] == "QUEUE_OUTCOME_UNKNOWN"
     assert detail["can"] == ["arrived", "send_again"]
     assert "Look at the destination" in detail["why"]
+    assert detail["state_text"] == "May have arrived"
+    for view in ("waiting", "attention"):  # it is not delivered, and nobody else will see to it
+        assert [row["id"] for row in (await world.queue.list(view))["rows"]] == [item_id]
+    status = await world.queue.status()
+    assert (status["waiting"], status["attention"], status["unsettled"]) == (1, 1, 1)
     await world.queue.send_again(item_id, "It is not in the list")
     await world.settle()
     assert world.gateway.inbox == [item_id]
     assert await world.state(item_id) is State.COMPLETED
+    assert (await world.queue.list("attention"))["rows"] == []
+    assert (await world.queue.status())["attention"] == 0
 
 
 async def test_a_person_may_say_that_it_arrived() -> None:

@@ -5,7 +5,7 @@ from app import model, words
 from app.element import button, h, icon, when
 from app.views import outbox
 
-ACTS = ("edit", "retry", "export", "discard")
+ACTS = ("arrived", "send_again", "edit", "retry", "export", "discard")
 
 
 def head(state):

@@ -76,6 +76,8 @@ def state_text(item: Item) -> str:
         return "Text sent, files to follow"
     if item.state is State.PENDING and item.error_code:
         return "Trying again"
+    if needs_person(item):
+        return "May have arrived"
     return STATE_TEXT[item.state]
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from fieldpost.engine.explain import TITLED_TEXT
 from fieldpost.engine.limits import Limits
-from fieldpost.engine.model import Item, Stored
+from fieldpost.engine.machine import needs_person
+from fieldpost.engine.model import Item, Part, Stored
 from fieldpost.engine.transitions import OPEN_STATES, State
 
 from . import views
@@ -42,6 +43,8 @@ class Overview:
         self._titles = titles or {}
         #: Items by lane, and the store's revision that it is so at.
         self._waiting: tuple[int, Counter[str]] | None = None
+        #: How many wait for a person's word, and the revision likewise.
+        self._unsettled: tuple[int, int] | None = None
 
     async def rows(self, found: Sequence[Stored]) -> list[dict[str, Any]]:
         """For a list; see `views.row`."""
@@ -52,6 +55,22 @@ class Overview:
             views.row(s, words[s.item.lane], now, self._own(s.item, now), waits.get(s.item.id, ()))
             for s in found
         ]
+
+    async def unsettled(self, *parts: Part) -> list[Stored]:
+        """Those of which only a person can find out whether they arrived, newest first; among the
+        newest `_PAGE` ones without an answer."""
+        if not (await self._host.store.counters()).get(f"state:{State.UNKNOWN}"):
+            return []
+        page = await self._host.store.page(
+            [State.UNKNOWN], limit=_PAGE, newest_first=True, parts=parts
+        )
+        return [stored for stored in page.rows if needs_person(stored.item)]
+
+    async def _count_unsettled(self, counters: Mapping[str, int]) -> int:
+        revision = counters.get("revision", 0)
+        if self._unsettled is None or self._unsettled[0] != revision:
+            self._unsettled = (revision, len(await self.unsettled()))
+        return self._unsettled[1]
 
     async def detail(self, stored: Stored) -> dict[str, Any]:
         """See `views.detail`."""
@@ -74,6 +93,7 @@ class Overview:
         # What was handed over is tried by somebody else.
         tries = counters.get("open", 0) > counts[State.HANDED_OVER]
         trouble = self._loop.trouble
+        unsettled = await self._count_unsettled(counters)
         return {
             "counts": counts,
             "inbox": counters.get("inbox", 0),
@@ -82,7 +102,9 @@ class Overview:
             "waiting": sum(counts[s] for s in OPEN_STATES - views.NEED_A_PERSON)
             - counters.get("open:log", 0)
             + counters.get("inbox", 0),
-            "attention": sum(counts[s] for s in views.NEED_A_PERSON),
+            # These are among the waiting, too: they have not been delivered.
+            "unsettled": unsettled,
+            "attention": sum(counts[s] for s in views.NEED_A_PERSON) + unsettled,
             "sent": counts[State.COMPLETED],
             "revision": counters.get("revision", 0),
             "syncing": bool(under_way),

@@ -191,19 +191,22 @@ class Queue(ByHand, Controls, Upkeep):
         self, view: str = "waiting", *, cursor: int | None = None, limit: int = 50
     ) -> dict[str, Any]:
         """``{"rows": [...], "next": cursor or None, "counts": {state: n}}``, newest first;
-        ``view``: waiting, attention, sent, ended."""
-        states = views.VIEWS[view]
+        ``view``: waiting, attention, sent, ended. Of those that may have arrived, which wait as
+        well, "attention" begins with the newest that only a person can settle."""
+        states, parts = views.VIEWS[view], views.PARTS.get(view, ("head",))
+        first = view == "attention" and cursor is None
+        unsettled = await self._overview.unsettled(*parts) if first else []
         page = await self._host.store.page(
             states,
             limit=max(1, min(limit, _ROWS_MAX)),
             cursor=cursor,
             newest_first=True,
-            parts=views.PARTS.get(view, ("head",)),
+            parts=parts,
         )
         # The queue's own logs are nobody's work: `logs` has them.
         shown = [stored for stored in page.rows if stored.item.kind != "log"]
         counters = await self._host.store.counters()
-        rows = await self._overview.rows(shown)
+        rows = await self._overview.rows([*unsettled, *shown])
         counts = {str(s): counters.get(f"state:{s}", 0) for s in states}
         return {"rows": rows, "next": page.next, "counts": counts}
 
