@@ -162,6 +162,7 @@ def downloaded(page: Page, button: Locator) -> tuple[str, bytes]:
 DROP = "async (id) => (await fieldpostGlue.open('fieldpost')).dropFile(id)"
 
 
+@pytest.mark.full
 def test_a_dead_letter_is_taken_elsewhere(device: Device, picky: Gateway, tmp_path: Path) -> None:
     """As text, as a file, its attachments byte for byte; and what is gone is said to be."""
     device.options |= {"permissions": ["clipboard-read", "clipboard-write"]}

@@ -179,6 +179,7 @@ def test_what_a_desk_wants_is_asked_offline_and_arrives_there(
     expect(knows_all(page)).to_have_value("desk")
 
 
+@pytest.mark.full
 def test_the_form_follows_the_destination_and_nothing_typed_is_lost(
     device: Device, systems: Systems, line: FaultProxy, tmp_path: Path
 ) -> None:

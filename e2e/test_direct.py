@@ -252,6 +252,7 @@ def test_no_origin_is_reached_that_is_not_named(device: Device, place: Place) ->
     assert page.evaluate(reach, token) == "answered 400"
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("width", "scheme"), sizes())
 def test_what_it_looks_like(device: Device, place: Place, width: int, scheme: str) -> None:
     looks = Looks(device, width, scheme)

@@ -153,6 +153,7 @@ def test_kept_said_and_written_back_once(
     assert asked == []
 
 
+@pytest.mark.full
 def test_the_rescue_file_of_a_tab_and_its_return_have_one_effect(
     device: Device,
     new_device: Callable[..., Device],

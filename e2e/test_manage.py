@@ -132,6 +132,7 @@ def hand_over(gateway: Gateway, token: str, summary: str, destination: str = "co
     assert said["results"][0]["status"] == "handed_over", said
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("width", "scheme"), sizes())
 def test_every_screen_in_both_schemes_small_and_large(
     new_device: Callable[..., Device],
@@ -219,6 +220,7 @@ def dry_run(page: Page, card: Locator, looks: Looks) -> None:
     page.keyboard.press("Escape")
 
 
+@pytest.mark.full
 def test_a_gateway_with_nothing_behind_it_says_so(
     new_device: Callable[..., Device], gateway: Gateway
 ) -> None:

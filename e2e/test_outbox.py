@@ -44,6 +44,7 @@ def save(page: Page, *summaries: str) -> None:
         expect(row(page, summary)).to_be_visible(timeout=BOOT_MS)
 
 
+@pytest.mark.full
 def test_several_are_cancelled_brought_back_and_made_urgent_by_keyboard(
     device: Device, gateway: Gateway
 ) -> None:
@@ -231,6 +232,7 @@ def test_a_failing_server_is_left_in_peace_stopped_by_hand_and_started_afresh(
 # --- how it looks --------------------------------------------------------------------------------
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("width", "scheme"), sizes())
 def test_select_mode_and_the_server_are_accessible(
     device: Device, gateway: Gateway, line: FaultProxy, width: int, scheme: str

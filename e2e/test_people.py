@@ -58,6 +58,7 @@ def test_a_ticket_by_keyboard_alone(device: Device, gateway: Gateway) -> None:
     assert gateway.inbox() == ["Typed without a mouse"]
 
 
+@pytest.mark.full
 def test_a_save_before_the_app_is_up_takes_its_files_along(
     new_device: Callable[..., Device], gateway: Gateway
 ) -> None:

@@ -77,6 +77,7 @@ def test_captured_offline_closed_reopened_and_delivered_once(
     expect(row).to_contain_text("FP-000001")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("by", variants("click", full=["address"]))
 def test_every_screen_opens_without_a_network_after_one_visit(
     by: str, new_device: Callable[..., Device], line: FaultProxy

@@ -70,6 +70,7 @@ def expect_half_a_form(page: Page) -> None:
     expect(page.get_by_role("listitem").filter(has_text="pump.txt")).to_contain_text("25 B")
 
 
+@pytest.mark.full
 def test_an_update_keeps_the_queue_the_form_and_the_other_tab(
     device: Device, gateway: Gateway, line: FaultProxy, tree: Path
 ) -> None:
