@@ -180,6 +180,30 @@ async def test_what_is_cancelled_here_comes_back_to_the_device(world: World) -> 
     assert len(world.desk.records) == 1
 
 
+@pytest.mark.parametrize("here_first", [True, False])
+async def test_a_refused_file_goes_again_once_whoever_asks(world: World, here_first: bool) -> None:
+    """Both the gateway and the device have a dead letter of it."""
+    world.desk.largest = 50
+    photo = await attached(world.device, "a.jpg", b"a" * 100)
+    id_ = await world.hand_over(attachments=[photo])
+    assert (await world.state(id_))[0] == "completed"
+    [left] = (await world.device.list("attention"))["rows"]
+    row = await world.row("attention")
+    world.desk.largest = 1_000
+    if here_first:
+        await world.call("retry", id=row["id"])
+
+        async def sent() -> bool:
+            return (await world.call("detail", id=row["id"]))["state"] == "completed"
+
+        await until(sent)
+    await world.device.retry(left["id"])
+    assert (await world.state(left["id"]))[0] == "completed"
+    refused = await world.ask("retry", id=row["id"])
+    assert refused["error"]["code"] == "QUEUE_ILLEGAL_TRANSITION"
+    assert [name for name, _, _ in world.desk.records[0].files] == ["a.jpg"]
+
+
 async def test_what_went_as_a_later_version_is_not_restored(world: World) -> None:
     """Found while this was written: it would have arrived twice."""
     await world.call("pause", lane="desk")
