@@ -16,7 +16,7 @@ from fieldpost.engine.kinds import STANDARD, Kinds
 from fieldpost.engine.model import Item
 from fieldpost.hosts.cpython.credentials import HIDDEN, CredentialTransport, OAuth
 from fieldpost.hosts.cpython.transport_http import HttpTransport
-from fieldpost.ports import NoAnswer, Transport
+from fieldpost.ports import NoAnswer, Request, Transport
 from fieldpost.runtime.credentials import SECRET_CHARS_MIN
 
 from .systems import System
@@ -66,8 +66,9 @@ async def test_all(systems: Sequence[System]) -> dict[str, Contact]:
 
 
 def dry_run(adapter: Adapter, kind: str, payload: Mapping[str, Any]) -> dict[str, Any]:
-    """The request that would create this item: ``{"method", "url", "headers", "body"}``, the body
-    as JSON where it is. Nothing is sent, and no secret is in it.
+    """The request that would create this item: ``{"method", "url", "headers", "body", "asks"}``,
+    the body as JSON where it is; ``asks``: method and URL of what is asked before it, whose answer
+    may add to it, or None. Nothing is sent, and no secret is in it.
 
     Raises `InvalidItem` with the payload's fields that are missing or wrong.
     """
@@ -76,7 +77,8 @@ def dry_run(adapter: Adapter, kind: str, payload: Mapping[str, Any]) -> dict[str
     if declared is not None and kind not in declared:
         raise InvalidItem(fields={"kind": f"is not taken; it takes {', '.join(sorted(declared))}"})
     item = _item(adapter, kind)
-    request = adapter.request([adapter.intent(item, canonical(payload), [])], [])
+    intent = adapter.intent(item, canonical(payload), [])
+    request = adapter.request([intent], [])
     headers = dict(request.headers)
     if request.credential:
         headers[f"(credential {request.credential})"] = HIDDEN
@@ -87,7 +89,20 @@ def dry_run(adapter: Adapter, kind: str, payload: Mapping[str, Any]) -> dict[str
         body: Any = json.loads(request.body)
     except ValueError:
         body = request.body.decode(errors="replace")
-    return {"method": request.method, "url": request.url, "headers": headers, "body": body}
+    return {
+        "method": request.method,
+        "url": request.url,
+        "headers": headers,
+        "body": body,
+        "asks": _asks(adapter, intent),
+    }
+
+
+def _asks(adapter: Adapter, intent: bytes) -> str | None:
+    script = adapter.enrich([intent])
+    asked = next(script, None)  # None as well where it has nothing to ask
+    script.close()
+    return f"{asked.method} {asked.url}" if isinstance(asked, Request) else None
 
 
 def _item(adapter: Adapter, kind: str) -> Item:

@@ -52,6 +52,7 @@ async def test_a_whole_file(tmp_path: Path) -> None:
     added = await desk.credential.headers(Request("GET", "https://acme.example"))
     assert list(added) == ["Authorization"]
     shown = checks.dry_run(desk.adapter, "ticket", checks.sample("ticket"))
+    assert "/table/sys_user?sysparm_query=email%3Dann%40example.org" in shown["asks"]
     assert shown["body"]["assignment_group"] == "Field"
     assert "category" not in shown["body"]
     assert HIDDEN in shown["headers"].values()

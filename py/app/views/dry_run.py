@@ -159,6 +159,9 @@ def _request(shown):
         "section",
         {"key": "request", "aria-labelledby": "dry-title"},
         h("h3", {"id": "dry-title"}, "The request"),
+        h("p", {"class": "meta"}, "Asked before it, and the answer may add to it: ", shown["asks"])
+        if shown.get("asks")
+        else None,
         # It scrolls by itself, so the keyboard must reach it.
         h("pre", {"id": "dry-shown", "class": "request", "tabindex": "0"}, text),
         button("Copy", "copy", {"class": "small quiet", "data-copy": text}, "copy"),

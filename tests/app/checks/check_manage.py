@@ -246,7 +246,9 @@ def check_the_dry_run_shows_the_request():
         "url": "https://desk.example/tickets",
         "headers": {"Content-Type": "application/json", "Authorization": "•••"},
         "body": {"b": [1, {"c": None}], "a": 'Ü "quoted"\nline', "empty": {}},
+        "asks": "GET https://desk.example/users?ann",
     }
+    assert "Asked before it" in text_of(dry_run.dialog(asked))
     text = text_of(find(dry_run.dialog(asked), "pre"))
     assert text == (
         "POST https://desk.example/tickets\n"
