@@ -122,9 +122,9 @@ def intent_not_stored() -> Iterator[None]:
 def completed_before_the_answer() -> Iterator[None]:
     """The entry is taken out of the queue, then sent (known failure 1)."""
 
-    async def send_texts(self: Sending, batch: Any) -> Any:
+    async def send_texts(self: Sending, batch: Any, intents: Any) -> Any:
         driver, claims = self.driver, batch.claims
-        request = driver.destination.request([c.intent for c in claims], ())
+        request = driver.destination.request(intents, ())
         done = Reading(ONLINE, [Outcome(Class.DELIVERED)] * len(claims))
         await driver.commit_each(self.settle(claims, done))
         await driver.host.transport.send(request)

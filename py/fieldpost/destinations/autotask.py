@@ -67,7 +67,7 @@ DECLARATION = Declaration(
     batch_bytes=BATCH_BYTES_MAX,
     # Answers slow down from half of the hourly threshold on, and a create that nobody waits for any
     # more may end that late.
-    lookup=Lookup(settle_ms=30_000),
+    lookup=Lookup(settle_ms=60_000),
     attachments=True,
     kinds=frozenset(DEFAULT_MAP),
     whole_files=True,

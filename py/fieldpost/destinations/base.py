@@ -29,10 +29,11 @@ Script = Generator[Request | Upload, Response, T]
 class Lookup:
     """The destination can be asked whether it has an item.
 
-    ``settle_ms``: how long after a send its answer may still be behind; ``proves_absence``: after
-    that, "not there" means that the item never arrived (False: only "there" is believed).
-    ``repeat_ms``: where one "not there" is no proof because an index lags: asked again at each of
-    these times after the send, ascending, and believed after the last. ``sweep_ms``: how long after
+    ``settle_ms``: how long after nobody waits for an answer any more the destination may still be
+    at it, or its answer to the lookup behind; ``proves_absence``: after that, "not there" means
+    that the item never arrived (False: only "there" is believed). ``repeat_ms``: where one "not
+    there" is no proof because an index lags: asked again at each of these times, counted likewise,
+    ascending, and believed after the last. ``sweep_ms``: how long after
     a delivery that followed such a proof the destination is asked for doubles (`sweep`); None: it
     shows all that it has, so there are doubles only where a sender was suspended for long between
     its look at its lease and its request. Then they are looked for by `find`, and reported.
@@ -49,9 +50,9 @@ class Lookup:
         seen = max(self.settle_ms, *self.repeat_ms, 0) + REQUEST_TIMEOUT_MS
         return seen if self.sweep_ms is None else self.sweep_ms
 
-    def next_ask(self, since_send_ms: int) -> int | None:
-        """When "not there" is asked for again, in ms after the send; None: it is believed."""
-        return next((at for at in self.repeat_ms if at > since_send_ms), None)
+    def next_ask(self, since_ms: int) -> int | None:
+        """When "not there" is asked for again, in ms likewise; None: it is believed."""
+        return next((at for at in self.repeat_ms if at > since_ms), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,7 +113,10 @@ def step(item: Item, happening: Happening, now: int) -> Item:
         case Woken():
             if item.state not in CLAIMABLE_STATES:
                 raise IllegalTransition(f"An item that is {item.state} does not wait for a time.")
-            return item.changed(ready=True, due_at=None, updated_at=now)
+            # An unknown row says since when it is, whatever it waits for meanwhile: lookups count
+            # from it.
+            at = item.updated_at if item.state is State.UNKNOWN else now
+            return item.changed(ready=True, due_at=None, updated_at=at)
         case Held() | Freed() | Lapsed() | ParentGone():
             return _waited(item, happening, now)
         case Deferred() | Dropped():
@@ -175,8 +178,9 @@ def _looked_up(item: Item, happening: LookedUp, now: int) -> Item:
         raise IllegalTransition(f"An item that is {item.state} is not looked up.")
     if happening.absent:
         return _freed(item, Event.LOOKUP_ABSENT, now, ready=True, due_at=None, error_code=None)
+    at = now if happening.code else item.updated_at
     code = happening.code or item.error_code
-    return _freed(item, Event.LOSE, now, ready=False, due_at=happening.again_at, error_code=code)
+    return _freed(item, Event.LOSE, at, ready=False, due_at=happening.again_at, error_code=code)
 
 
 def _answered(item: Item, happening: Answered, now: int) -> Item:

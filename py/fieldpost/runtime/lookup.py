@@ -75,8 +75,9 @@ async def _look_up(driver: Driver, row: Stored) -> LookedUpRow:
     if lookup is None:
         parked = step(item, LookedUp(code=OutcomeUnknown.code), now)
         return LookedUpRow(_write(row, parked, now, Outcome(Class.UNKNOWN, OutcomeUnknown.code)))
-    # A future time is a clock that was set back: the wait is counted anew.
-    settled_at = min(item.sent_at or 0, now) + lookup.settle_ms
+    # Counted from when nobody waited for an answer any more: the destination may carry out until
+    # then, and after it, what was asked of it. A future time is a clock that was set back.
+    settled_at = min(item.updated_at, now) + lookup.settle_ms
     if now < settled_at:
         return LookedUpRow(Write(Put(step(item, LookedUp(again_at=settled_at), now)), item.state))
     try:
@@ -118,9 +119,7 @@ def _found(driver: Driver, row: Stored, finding: Finding) -> LookedUpRow:
 
 def _again_at(item: Item, lookup: Lookup, now: int) -> int | None:
     """When it is asked for again before "not there" is believed; None: it is believed now."""
-    if item.sent_at is None:
-        return None
-    since = max(0, now - item.sent_at)  # a clock that was set back: counted anew
+    since = max(0, now - item.updated_at)  # a clock that was set back: counted anew
     next_ms = lookup.next_ask(since)
     return None if next_ms is None else now + next_ms - since
 

@@ -104,6 +104,11 @@ class Line:
         #: Of so many whole files to come only the first half of the request arrives.
         self.halves = 0
         self.sent: list[Sent] = []
+        #: What the system will have carried out by then (ms), though nobody waits for it.
+        self._still: list[tuple[int, Go]] = []
+
+    def carries_out(self, go: Go, after_ms: int) -> None:
+        self._still.append((self.clock.now() + after_ms, go))
 
     async def send(self, request: Request) -> Response:
         return await self._through(request, lambda: self._inner.send(request))
@@ -136,6 +141,10 @@ class Line:
 
     async def _through(self, request: Request, go: Go) -> Response:
         purpose = self._watched.purpose(request)
+        for at, late in list(self._still):
+            if at <= self.clock.now():
+                self._still.remove((at, late))
+                await late()
         self.sent.append(Sent(purpose, request, self.clock.now()))
         planned = self.any or self.faults.get(purpose, [])
         fault = planned.pop(0) if planned else None
@@ -162,6 +171,17 @@ async def slow(line: Line, request: Request, go: Go) -> Response:
     await go()
     line.clock.advance(request.timeout_ms)
     raise NoAnswer("timeout")
+
+
+def late(ms: int) -> Fault:
+    """The system is still at it when nobody waits any more, and acts so long after that."""
+
+    async def fault(line: Line, request: Request, go: Go) -> Response:
+        line.clock.advance(request.timeout_ms)
+        line.carries_out(go, ms)
+        raise NoAnswer("timeout")
+
+    return fault
 
 
 async def cut_body(_line: Line, _request: Request, go: Go) -> Response:

@@ -6,7 +6,7 @@ from fieldpost.engine.transitions import State
 from fieldpost.ports import Request, Response
 
 from .bench import Make
-from .line import Fault, Go, Line, cut_body, lost_after, lost_before, page, slow
+from .line import Fault, Go, Line, cut_body, late, lost_after, lost_before, page, slow
 from .world import MINUTE, World
 
 _DAY = 24 * 60 * MINUTE
@@ -59,6 +59,21 @@ async def case_answer_lost_and_a_long_time_without_a_network(make: Make) -> None
         world.link.set(True)
         await world.deliver()
         await world.check()
+
+
+async def case_carried_out_after_nobody_waited_any_more(make: Make) -> None:
+    """As late as the declaration says at worst, counted from when the sender gave up."""
+    world = World(make())
+    _needs_lookups(world)
+    lookup = world.declaration.lookup
+    assert lookup is not None
+    await world.enqueue()
+    world.line.faults["create"] = [late(max(0, lookup.settle_ms - 1))]
+    for _ in range(200):
+        await world.turn()
+        world.clock.advance(1_000)
+    await world.deliver()
+    await world.check()
 
 
 async def case_a_clock_that_was_set_back(make: Make) -> None:
