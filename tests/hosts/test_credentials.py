@@ -19,6 +19,7 @@ from fieldpost.hosts.cpython.credentials import (
     bearer,
 )
 from fieldpost.ports import NoAnswer, Request, Response, Upload
+from gateway import checks
 
 TOKENS = "https://login.example/token"
 API = "https://api.example/tickets"
@@ -254,6 +255,30 @@ async def test_what_comes_back_holds_no_secret(wire: Wire, make: Callable[[], He
     assert secret.encode() not in answer.body
     assert HIDDEN.encode() in answer.body or secret not in wire.sent[0].headers["Authorization"]
     assert "Authorization" not in ASKED.headers  # what the adapter built is left as it was
+
+
+@pytest.mark.parametrize(
+    ("password", "said"),
+    [
+        ("very-secret-word", "no user 'ann' with the password very-secret-word."),
+        ("correct horse battery", "correct horse battery is wrong."),
+        ("pass", "ann@example.org:pass is wrong."),
+        ("with:colon", "ann@example.org:with:colon is wrong."),
+    ],
+)
+async def test_a_password_that_is_repeated_is_taken_out(
+    wire: Wire, password: str, said: str
+) -> None:
+    async def repeats(_request: Request) -> Response:
+        return Response(403, {}, said.encode())
+
+    wire.send = repeats  # type: ignore[method-assign]
+    credential = basic("ann@example.org", password)
+    answer = await through(wire, credential).send(ASKED)
+    taken_out = answer.body.decode()
+    assert HIDDEN in taken_out
+    assert not any(word in taken_out for word in password.replace(":", " ").split())
+    assert checks.hidden(said, credential.secrets()) == taken_out
 
 
 async def test_a_request_without_a_credential_gets_none(wire: Wire) -> None:

@@ -59,9 +59,11 @@ UNSURE_S = 30.0
 
 @dataclass(slots=True)
 class Headers:
-    """The same headers for every request: an API key, or the three of Autotask."""
+    """The same headers for every request: an API key, or the three of Autotask. ``also``: texts
+    besides them that must not be repeated."""
 
     named: dict[str, str]
+    also: tuple[str, ...] = ()
 
     async def headers(self, request: Request) -> Mapping[str, str]:  # noqa: ARG002
         return self.named
@@ -70,7 +72,7 @@ class Headers:
         return False
 
     def secrets(self) -> Sequence[str]:
-        return list(self.named.values())
+        return [*self.named.values(), *self.also]
 
 
 def bearer(token: str) -> Headers:
@@ -80,8 +82,9 @@ def bearer(token: str) -> Headers:
 
 def basic(user: str, password: str) -> Headers:
     """RFC 7617."""
-    pair = base64.b64encode(f"{user}:{password}".encode()).decode()
-    return Headers({"Authorization": f"Basic {pair}"})
+    pair = f"{user}:{password}"
+    encoded = base64.b64encode(pair.encode()).decode()
+    return Headers({"Authorization": f"Basic {encoded}"}, also=(password, pair))
 
 
 @dataclass(frozen=True, slots=True)
