@@ -15,7 +15,6 @@ from fieldpost.engine.errors import InvalidItem
 from fieldpost.engine.kinds import STANDARD, Kinds
 from fieldpost.engine.model import Item
 from fieldpost.hosts.cpython.credentials import HIDDEN, CredentialTransport, OAuth
-from fieldpost.hosts.cpython.transport_http import HttpTransport
 from fieldpost.ports import NoAnswer, Request, Transport
 from fieldpost.runtime.credentials import SECRET_CHARS_MIN
 
@@ -60,20 +59,22 @@ async def test_connection(adapter: Adapter, transport: Transport) -> Contact:
     return _NOT_FOUND if contact.ok and not adapter.located else contact
 
 
-async def test_all(systems: Sequence[System]) -> dict[str, Contact]:
-    """Each destination's name -> what it said."""
+async def test_all(systems: Sequence[System], outward: Transport) -> dict[str, Contact]:
+    """Each destination's name -> what it said. ``outward``: the relay's way out, without
+    credentials."""
     credentials = {each.name: each.credential for each in systems if each.credential is not None}
-    http = HttpTransport(None)
-    transport = CredentialTransport(http, credentials)
-    try:
-        return {
-            each.name: _ROTATES
-            if isinstance(each.credential, OAuth) and each.credential.refresh_token is not None
-            else await test_connection(each.adapter, transport)
-            for each in systems
-        }
-    finally:
-        await http.close()
+    transport = CredentialTransport(outward, credentials)
+    return {
+        each.name: _ROTATES
+        if isinstance(each.credential, OAuth) and each.credential.refresh_token is not None
+        else await test_connection(each.adapter, transport)
+        for each in systems
+    }
+
+
+def fails(contact: Contact) -> bool:
+    """Whether it is known not to work, which is more than that nobody can know."""
+    return contact.state not in ("online", "unproven")
 
 
 def dry_run(adapter: Adapter, kind: str, payload: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from tests.gateway.desk import SECRET as DESK_SECRET
@@ -14,7 +17,7 @@ from fieldpost.hosts.cpython.credentials import CredentialTransport, Headers, OA
 from fieldpost.ports import Request, Response, Transport, Upload
 from fieldpost.testing.vendors.autotask import SECRET, FakeAutotask
 from fieldpost.testing.vendors.base import Vendor, answer
-from gateway import checks
+from gateway import checks, cli
 
 
 class Wire:
@@ -100,3 +103,85 @@ async def test_a_sign_in_server_that_is_away_has_not_signed_out(
     contact = await checks.test_connection(Asked("desk", credential="desk"), transport)
     assert contact.state == state
     assert desk.requests == []
+
+
+# --- on the command line -------------------------------------------------------------------------
+
+ARCHIVE = """
+[destinations.archive]
+type = "file"
+settings = {{ url = "file://{place}" }}
+"""
+UNPROVEN = """
+[destinations.hook]
+type = "webhook"
+settings = { url = "https://hook.example/" }
+
+[destinations.cases]
+type = "salesforce"
+settings = { instance_url = "https://acme.example" }
+[destinations.cases.credential]
+type = "oauth"
+token_url = "https://acme.example/token"
+client_id = "c"
+refresh_token = "refresh-number-0"
+"""
+AWAY = """
+[destinations.rows]
+type = "postgrest"
+settings = { url = "http://127.0.0.1:1", table = "tickets" }
+"""
+
+
+def run_test(tmp_path: Path, text: str, *more: str) -> int:
+    file = tmp_path / "destinations.toml"
+    file.write_text(text)
+    file.chmod(0o600)
+    return cli.main([*more, "test", "--destinations", str(file)])
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the process is, and nothing of a gateway."""
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _umask() -> Iterator[None]:
+    former = os.umask(0o022)
+    yield
+    os.umask(former)
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_a_file_is_tested_where_the_gateway_writes_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "data"
+    here = ARCHIVE.format(place=data / "out" / "items.jsonl")
+    assert run_test(tmp_path, here, "--data", str(data)) == 0
+    assert capsys.readouterr().out == "archive: online\n"
+    assert data.stat().st_mode & 0o777 == 0o700
+    file = tmp_path / "destinations.toml"
+    asked = ["test", "--data", str(data), "--destinations", str(file)]
+    assert cli.main(asked) == 0  # as with pair and unpair
+    capsys.readouterr()
+    there = ARCHIVE.format(place=tmp_path / "items.jsonl")
+    assert run_test(tmp_path, there, "--data", str(data)) == 1
+    assert "archive: unreachable (The file is not in the folder" in capsys.readouterr().out
+    (tmp_path / "a file").touch()
+    assert run_test(tmp_path, here, "--data", str(tmp_path / "a file")) == 2
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_what_cannot_be_proved_is_no_failure(
+    tmp_path: Path, elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_test(tmp_path, UNPROVEN) == 0
+    assert capsys.readouterr().out.count(": unproven (") == 2
+    assert run_test(tmp_path, UNPROVEN + AWAY) == 1
+    assert "rows: unreachable" in capsys.readouterr().out
+    assert list(elsewhere.iterdir()) == [], "nothing is made where no file is written"
