@@ -109,7 +109,9 @@ async def test_a_refusal_is_the_answer_where_nothing_can_be_renewed(wire: Wire) 
     transport = through(wire, credential)
     await transport.send(ASKED)
     wire.good, wire.instead = set(), as_json({"error": "invalid_grant"}, 400)
-    assert (await transport.send(ASKED)).status == 401
+    answer = await transport.send(ASKED)
+    assert answer.status == 401
+    assert b"token-number-1" not in answer.body  # it is none of ours any more, and a secret still
     assert (await through(wire, bearer("wrong-token")).send(ASKED)).status == 401
     wire.instead = None
     assert (await transport.send(ASKED)).status == 200  # it is asked for again, each time

@@ -135,6 +135,7 @@ class OAuth:
     grace: bool = False
     _token: str = ""
     _ends: float = 0.0
+    _former: str = ""  # an answer to a request with it may still come
     _why: str = ""  # it was refused
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _mine: str = ""  # our latest mark
@@ -159,7 +160,8 @@ class OAuth:
             return await self._renew()
 
     def secrets(self) -> Sequence[str]:
-        return [self._token, self.refresh_token or "", self.form.get("client_secret", "")]
+        secret = self.form.get("client_secret", "")
+        return [self._token, self._former, self.refresh_token or "", secret]
 
     @property
     def _over(self) -> bool:
@@ -227,6 +229,7 @@ class OAuth:
         return self.grace or mark in ("", self._mine) or now - self._seen[1] >= UNSURE_S
 
     def _use(self, tokens: Tokens | None) -> bool:
+        self._former = self._token or self._former
         self._token = "" if tokens is None else tokens.access
         if tokens is not None:
             self._ends = time.monotonic() * 1000 + tokens.ends - time.time_ns() / 1_000_000
