@@ -15,7 +15,6 @@ from fieldpost.engine.errors import InvalidItem
 from fieldpost.engine.kinds import STANDARD, Kinds
 from fieldpost.engine.model import Item
 from fieldpost.hosts.cpython.credentials import HIDDEN, CredentialTransport, OAuth
-from fieldpost.hosts.cpython.transport_http import HttpTransport
 from fieldpost.ports import NoAnswer, Request, Transport
 from fieldpost.runtime.credentials import SECRET_CHARS_MIN
 
@@ -27,6 +26,10 @@ _SECRET_HEADERS = frozenset({"authorization", "apikey", "x-api-key", "cookie"})
 _SAMPLE = "00000000-0000-7000-8000-000000000000"
 _AT = 1_700_000_000_000
 
+#: Until one is answered that leaves the next as it was.
+_QUESTIONS_MOST = 3
+_NOT_FOUND = Contact("unreachable", "It answers, but does not say where this site is.")
+
 #: A refresh token that is used here may be worth nothing to the gateway afterwards, and asking with
 #: one that the gateway has used may sign it out.
 _ROTATES = Contact(
@@ -37,32 +40,41 @@ _ROTATES = Contact(
 
 
 async def test_connection(adapter: Adapter, transport: Transport) -> Contact:
-    """Ask the destination the question that its lane asks, with our credential. Where it cannot be
+    """Ask the destination the questions that its lane asks, with our credential. Where it cannot be
     asked anything, that is said."""
     request = adapter.probe()
     if request is None:
         return Contact("unproven", "It can only be tried with an item: use the dry run.")
-    try:
-        response = await transport.send(request)
-    except NoAnswer as failure:
-        return adapter.no_answer(failure).contact
-    return adapter.read_probe(response, known=False)
+    for _ in range(_QUESTIONS_MOST):
+        try:
+            response = await transport.send(request)
+        except NoAnswer as failure:
+            return adapter.no_answer(failure).contact
+        contact = adapter.read_probe(response, known=False)
+        # The first may ask only where the site is, which needs no credential, and proves none.
+        following = adapter.probe()
+        if not contact.ok or following is None or following == request:
+            break
+        request = following
+    return _NOT_FOUND if contact.ok and not adapter.located else contact
 
 
-async def test_all(systems: Sequence[System]) -> dict[str, Contact]:
-    """Each destination's name -> what it said."""
+async def test_all(systems: Sequence[System], outward: Transport) -> dict[str, Contact]:
+    """Each destination's name -> what it said. ``outward``: the relay's way out, without
+    credentials."""
     credentials = {each.name: each.credential for each in systems if each.credential is not None}
-    http = HttpTransport(None)
-    transport = CredentialTransport(http, credentials)
-    try:
-        return {
-            each.name: _ROTATES
-            if isinstance(each.credential, OAuth) and each.credential.refresh_token is not None
-            else await test_connection(each.adapter, transport)
-            for each in systems
-        }
-    finally:
-        await http.close()
+    transport = CredentialTransport(outward, credentials)
+    return {
+        each.name: _ROTATES
+        if isinstance(each.credential, OAuth) and each.credential.refresh_token is not None
+        else await test_connection(each.adapter, transport)
+        for each in systems
+    }
+
+
+def fails(contact: Contact) -> bool:
+    """Whether it is known not to work, which is more than that nobody can know."""
+    return contact.state not in ("online", "unproven")
 
 
 def dry_run(adapter: Adapter, kind: str, payload: Mapping[str, Any]) -> dict[str, Any]:

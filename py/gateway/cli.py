@@ -12,19 +12,22 @@ import re
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
+from fieldpost.destinations.base import Contact
 from fieldpost.engine.errors import InvalidItem
 
 from . import checks
 from .devices import DEFAULT_WORKSPACE
 from .direct import overlay_of, read_file, write
-from .gateway import Gateway
+from .gateway import Gateway, Ways
 from .settings import CannotStart, Settings
-from .storage import open_devices
-from .systems import read_systems
+from .storage import open_devices, prepare
+from .systems import System, read_systems
 from .types import TYPES
 
 #: Lower case, no path, no user, no wildcard, no default port (RFC 6454 section 6.1).
@@ -89,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     test = commands.add_parser("test", help="ask each destination whether it lets us in")
     test.set_defaults(run=_test)
+    _add_folder(test, default=argparse.SUPPRESS)  # what was said before the command stays
     _add_destinations(test, required=True)
     dry = commands.add_parser(
         "dry-run", help="print the request that would create an item; sends nothing"
@@ -123,8 +127,12 @@ def _origin(text: str) -> str:
     return text
 
 
+def _add_folder(parser: argparse.ArgumentParser, **named: Any) -> None:
+    parser.add_argument("--data", type=Path, help="folder of its data", **named)
+
+
 def _add_data(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of its data")
+    _add_folder(parser, default=Path("data"))
     parser.add_argument(
         "--store",
         default=os.environ.get("STORE") or None,
@@ -152,10 +160,28 @@ def _add_destinations(parser: argparse.ArgumentParser, *, required: bool = False
 
 
 def _test(arguments: argparse.Namespace) -> int:
-    contacts = asyncio.run(checks.test_all(read_systems(arguments.destinations, TYPES)))
+    systems = read_systems(arguments.destinations, TYPES)
+    contacts = asyncio.run(_tested(systems, arguments.data))
     for name, contact in contacts.items():
         _say(f"{name}: {contact.state}" + (f" ({contact.text})" if contact.text else ""))
-    return 0 if all(contact.ok for contact in contacts.values()) else 1
+    return int(any(checks.fails(contact) for contact in contacts.values()))
+
+
+async def _tested(systems: Sequence[System], data: Path) -> dict[str, Contact]:
+    """As the gateway with this folder would find them. The folder is made only where a destination
+    writes to it."""
+    writes = any(each.type == "file" for each in systems)
+    ways = Ways(data if writes else None)
+    try:
+        if writes:
+            prepare(data)
+        outward = ways(None)
+    except OSError as error:
+        raise CannotStart(f"{data} cannot be written ({error.strerror}).") from error
+    try:
+        return await checks.test_all(systems, outward)
+    finally:
+        await ways.close()
 
 
 def _dry_run(arguments: argparse.Namespace) -> int:

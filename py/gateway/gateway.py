@@ -59,7 +59,7 @@ class Gateway:
         self.destinations = {each.name: each for each in known}
         self.ledger = Ledger(self.cipher)
         self.intake = Intake(self.ledger, self.destinations)
-        self._ways = Ways(settings.data / "out")
+        self._ways = Ways(settings.data)
         ports = Ports(
             self.database,
             self.ledger,
@@ -131,17 +131,22 @@ class Gateway:
 
 
 class Ways:
-    """To the destinations: HTTP, and files below ``files``."""
+    """To the destinations: HTTP, and files in ``out`` below the folder ``data``; None: to no
+    files."""
 
-    def __init__(self, files: Path) -> None:
-        self._files = files
+    def __init__(self, data: Path | None) -> None:
+        self._files = None if data is None else data / "out"
         self._http: HttpTransport | None = None
 
-    def __call__(self, store: Store) -> Transport:
+    def __call__(self, store: Store | None) -> Transport:
+        """``store``: where attachments are read from, None where there are none. Raises `OSError`
+        when the folder cannot be made."""
         self._http = http = HttpTransport(store)
-        self._files.mkdir(mode=0o700, parents=True, exist_ok=True)
-        sink = FileSink(store, self._files)
-        return BySchemeTransport({"http": http, "https": http, "file": sink})
+        ways: dict[str, Transport] = {"http": http, "https": http}
+        if self._files is not None:
+            self._files.mkdir(mode=0o700, parents=True, exist_ok=True)
+            ways["file"] = FileSink(store, self._files)
+        return BySchemeTransport(ways)
 
     async def close(self) -> None:
         """Idempotent."""

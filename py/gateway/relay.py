@@ -34,7 +34,7 @@ from fieldpost.runtime.driver import Host
 from fieldpost.runtime.queue import Queue
 
 from . import relayed
-from .checks import test_connection
+from .checks import fails, test_connection
 from .passage import Passage, Ports
 from .relay_store import Attachments, RelayStore
 from .relayed import Relayable, Relayed
@@ -212,7 +212,7 @@ class Relay:
         assert self.transport is not None
         for system in self.systems.values():
             contact = await test_connection(system.adapter, self.transport)
-            if contact.state not in ("online", "unproven"):
+            if fails(contact):
                 _log.warning("%s: %s. %s", system.name, contact.state, contact.text)
         while True:
             for system in self.systems.values():

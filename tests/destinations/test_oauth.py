@@ -90,6 +90,11 @@ def test_a_short_token_is_renewed_at_half_its_time() -> None:
     assert oauth.read_tokens(said({"access_token": "a", "expires_in": "60"}), 0).early_at == 30_000
 
 
+@pytest.mark.parametrize("lasts", [None, "soon", "²", "9" * 5000, -1, 0, True, [], 1e300, 10**400])
+def test_an_odd_time_is_none_that_was_told(lasts: object) -> None:
+    assert oauth.read_tokens(said({"access_token": "a", "expires_in": lasts}), 0).early_at is None
+
+
 def test_who_signed_in() -> None:
     supabase = {"access_token": "a", "user": {"id": "u1", "email": "anna@example.org"}}
     found = oauth.read_tokens(said(supabase), 0)
@@ -105,6 +110,7 @@ def test_who_signed_in() -> None:
     [
         said({"error": "invalid_grant"}, 503),
         said({"error": "slow_down"}, 429),
+        said({"error": "temporarily_unavailable"}, 400),
         said({"detail": "a proxy's own"}, 403),
         Response(403, {"content-type": "text/html"}, b"<p>Welcome to the hotel"),
         Response(302, {}, b"", redirected=True),

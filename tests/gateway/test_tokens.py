@@ -36,6 +36,7 @@ from gateway.tokens import SharedTokens, follow_tokens
 API, TOKEN_URL = "https://api.example/things", "https://login.example/token"
 ASKED = Request("GET", API, credential="api")
 PATIENCE = 20
+JSON = {"content-type": "application/json"}
 
 
 class Issuer:
@@ -50,6 +51,8 @@ class Issuer:
         #: Called when a renewal has been asked for: (before it acts, before it answers).
         self.before: Callable[[], Any] | None = None
         self.after: Callable[[], Any] | None = None
+        #: Comes back once in place of what it gives: somebody in between has answered.
+        self.instead: Response | None = None
 
     async def send(self, request: Request) -> Response:
         if request.url != TOKEN_URL:
@@ -60,7 +63,7 @@ class Issuer:
         if shown != self.current and not (self.grace and shown == self.former):
             self.reused += 1
             self.current, self.good = "", set()
-            return Response(400, {}, b'{"error": "invalid_grant"}', TOKEN_URL)
+            return Response(400, JSON, b'{"error": "invalid_grant"}', TOKEN_URL)
         self.given += 1
         self.former, self.current = shown, f"refresh-number-{self.given}"
         self.good = {f"access-number-{self.given}"}
@@ -70,7 +73,10 @@ class Issuer:
             "expires_in": self.lasts,
         }
         await self._call("after")
-        return Response(200, {}, json.dumps(said).encode(), TOKEN_URL)
+        if self.instead is not None:
+            instead, self.instead = self.instead, None
+            return instead
+        return Response(200, JSON, json.dumps(said).encode(), TOKEN_URL)
 
     async def _call(self, name: str) -> None:
         waits = getattr(self, name)
@@ -298,6 +304,30 @@ async def test_after_a_crash_one_without_is_asked_when_the_time_is_over(
     second = await processes.start()
     assert await second.status() == 401
     assert issuer.reused == 1
+
+
+@pytest.mark.parametrize(
+    "instead",
+    [
+        Response(502, {"content-type": "text/html"}, b"<h1>Bad gateway</h1>"),
+        Response(200, {"content-type": "text/html"}, b"<p>Welcome to the hotel"),
+        Response(429, JSON, b'{"error": "slow_down"}'),
+    ],
+)
+async def test_what_answered_in_place_of_the_server_may_have_used_up_the_token(
+    processes: Processes, issuer: Issuer, monkeypatch: pytest.MonkeyPatch, instead: Response
+) -> None:
+    """It has rotated, and a proxy kept the answer: nobody else shows the former token at once."""
+    issuer.instead = instead
+    first = await processes.start()
+    with pytest.raises(NoAnswer):
+        await first.status()
+    kept = await first.shared.read()
+    assert (kept.refresh, bool(kept.asked)) == ("refresh-number-0", True)
+    monkeypatch.setattr(credentials, "_OTHERS_S", 0.3)
+    with pytest.raises(NoAnswer):
+        await (await processes.start()).status()
+    assert (issuer.given, issuer.reused) == (1, 0)
 
 
 async def test_what_could_not_be_written_is_written_before_it_is_used(

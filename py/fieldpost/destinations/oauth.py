@@ -25,10 +25,19 @@ EARLY_MS = 60_000
 #: For a token endpoint; well below the time after which a lock's holder counts as frozen.
 TIMEOUT_MS = 15_000
 _TEXT_MOST = 200
+#: A token that is said to last longer than this (s, ten years) is one of which it is not known.
+_LASTS_MOST = 10 * 365 * 24 * 3600
+#: Said with a 400 by some that are only busy (as RFC 6749 section 4.1.2.1 has it).
+_BUSY = "temporarily_unavailable"
 
 
 class Refused(Exception):
-    """The server says no; the message is its own text, for people."""
+    """The server says no; the message is its own text, for people. ``code``: its word for programs
+    (RFC 6749 section 5.2), "" where it has none."""
+
+    def __init__(self, text: str, code: str = "") -> None:
+        super().__init__(text)
+        self.code = code
 
 
 class Unanswered(Exception):
@@ -148,38 +157,49 @@ def _json(at: Provider, grant: str, body: Mapping[str, str]) -> Request:
     return Request("POST", url, headers, json.dumps(body).encode(), TIMEOUT_MS)
 
 
+def granted(response: Response) -> dict[str, Any]:
+    """What a token endpoint gave, with its ``access_token``. Raises `Refused`, `Unanswered`."""
+    said = read_json(response) or {}
+    if response.status == 200 and _text(said, "access_token"):
+        return said
+    # Only the server's own words end a sign-in: a portal's 403 or a proxy's 502 do not.
+    own = not said.keys().isdisjoint(("error", "error_code", "code"))
+    if not own or not 400 <= response.status < 500 or response.status in (408, 429):
+        raise Unanswered
+    if said.get("error") == _BUSY:
+        raise Unanswered
+    told = (_text(said, name) for name in ("error_description", "msg", "message", "error"))
+    raise Refused(next(filter(None, told), "")[:_TEXT_MOST], _text(said, "error"))
+
+
+def lasts_s(said: Mapping[str, Any]) -> float | None:
+    """For how long the access token counts (``expires_in``), None where that is not told, or
+    cannot be."""
+    lasts = said.get("expires_in")
+    if isinstance(lasts, str) and lasts.isascii() and lasts.isdigit():
+        lasts = float(lasts)  # some write the number as text
+    if isinstance(lasts, bool) or not isinstance(lasts, int | float):
+        return None
+    return lasts if 0 < lasts <= _LASTS_MOST else None
+
+
 def read_tokens(response: Response, now: int, former: Tokens | None = None) -> Tokens:
     """``former``: those that were refreshed; what the answer leaves out stays as it was.
 
     Raises `Refused`, `Unanswered`.
     """
-    said = read_json(response) or {}
-    access = said.get("access_token")
-    if response.status == 200 and isinstance(access, str) and access:
-        found = Tokens(access, _text(said, "refresh_token"), _early_at(said, now), *_who(said))
-        if former is None:
-            return found
-        return replace(
-            found,
-            refresh=found.refresh or former.refresh,
-            account=found.account or former.account,
-            name=found.name or former.name,
-        )
-    # Only the server's own words end a sign-in: a portal's 403 or a proxy's 502 do not.
-    own = not said.keys().isdisjoint(("error", "error_code", "code"))
-    if not own or not 400 <= response.status < 500 or response.status in (408, 429):
-        raise Unanswered
-    told = (_text(said, name) for name in ("error_description", "msg", "message", "error"))
-    raise Refused(next(filter(None, told), "")[:_TEXT_MOST])
-
-
-def _early_at(said: Mapping[str, Any], now: int) -> int | None:
-    lasts = said.get("expires_in")
-    if isinstance(lasts, str) and lasts.isdigit():  # some write the number as text
-        lasts = int(lasts)
-    if isinstance(lasts, bool) or not isinstance(lasts, int | float) or lasts <= 0:
-        return None
-    return now + int(max(lasts * 500, lasts * 1000 - EARLY_MS))
+    said = granted(response)
+    lasts = lasts_s(said)
+    early_at = None if lasts is None else now + int(max(lasts * 500, lasts * 1000 - EARLY_MS))
+    found = Tokens(_text(said, "access_token"), _text(said, "refresh_token"), early_at, *_who(said))
+    if former is None:
+        return found
+    return replace(
+        found,
+        refresh=found.refresh or former.refresh,
+        account=found.account or former.account,
+        name=found.name or former.name,
+    )
 
 
 def _who(said: Mapping[str, Any]) -> tuple[str, str]:

@@ -8,17 +8,24 @@ from __future__ import annotations
 import asyncio
 import base64
 import hmac
-import json
+import re
 import secrets as random_bytes
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Protocol
 from urllib.parse import urlencode
 
+from fieldpost.destinations.oauth import Refused, Unanswered, granted, lasts_s
 from fieldpost.engine.errors import ConfigError
-from fieldpost.ports import Leadership, NoAnswer, Request, Response, Transport
-from fieldpost.runtime.credentials import HIDDEN, Credential, CredentialTransport, redacted
+from fieldpost.ports import Leadership, NoAnswer, Request, Transport
+from fieldpost.runtime.credentials import (
+    HIDDEN,
+    Credential,
+    CredentialTransport,
+    NotSignedIn,
+    redacted,
+)
 
 __all__ = [
     "HIDDEN",
@@ -37,17 +44,26 @@ __all__ = [
 #: A token is renewed this long before it ends.
 _EARLY_MS = 60_000
 #: A token endpoint must answer within this time, and others may take so long to renew what is
-#: theirs, too, before a request goes without a token for now.
+#: theirs, too, before a request is given up for now.
 _ASK_MS, _OTHERS_S, _LOOK_S = 20_000, 20.0, 0.1
+#: A token of which nobody says how long it counts.
+_LASTS_S = 3600.0
+#: With these the server itself says no (RFC 6749 section 5.2; some send 403); with any other, as
+#: with a page, somebody else has answered, or it is in trouble.
+_REFUSING = frozenset({400, 401, 403})
+#: A word for programs, as it may stand in a row.
+_CODE = re.compile(r"[a-z_]{1,40}")
 #: Another process has sent the refresh token and not written what came back: it gets this long.
 UNSURE_S = 30.0
 
 
 @dataclass(slots=True)
 class Headers:
-    """The same headers for every request: an API key, or the three of Autotask."""
+    """The same headers for every request: an API key, or the three of Autotask. ``also``: texts
+    besides them that must not be repeated."""
 
     named: dict[str, str]
+    also: tuple[str, ...] = ()
 
     async def headers(self, request: Request) -> Mapping[str, str]:  # noqa: ARG002
         return self.named
@@ -56,7 +72,7 @@ class Headers:
         return False
 
     def secrets(self) -> Sequence[str]:
-        return list(self.named.values())
+        return [*self.named.values(), *self.also]
 
 
 def bearer(token: str) -> Headers:
@@ -66,8 +82,9 @@ def bearer(token: str) -> Headers:
 
 def basic(user: str, password: str) -> Headers:
     """RFC 7617."""
-    pair = base64.b64encode(f"{user}:{password}".encode()).decode()
-    return Headers({"Authorization": f"Basic {pair}"})
+    pair = f"{user}:{password}"
+    encoded = base64.b64encode(pair.encode()).decode()
+    return Headers({"Authorization": f"Basic {encoded}"}, also=(password, pair))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +122,9 @@ class OAuth:
     process shall: one of them renews, the others take what it was given, for a server that sees a
     refresh token twice may sign everybody out (RFC 9700 section 4.14). ``grace``: this server
     takes it twice for a short while, so after a crash nobody has to wait before asking again.
+
+    While the server gives no token, nothing leaves: it says no (`NotSignedIn`), or did not answer
+    as itself (`NoAnswer`), and may have renewed the refresh token all the same.
     """
 
     token_url: str
@@ -115,6 +135,8 @@ class OAuth:
     grace: bool = False
     _token: str = ""
     _ends: float = 0.0
+    _former: str = ""  # an answer to a request with it may still come
+    _why: str = ""  # it was refused
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _mine: str = ""  # our latest mark
     #: Another's mark, and since when it is seen here.
@@ -127,7 +149,9 @@ class OAuth:
             async with self._lock:
                 if self._over:
                     await self._renew()
-        return {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        if not self._token:
+            raise NotSignedIn(f"The sign-in server gives no token{self._why}.")
+        return {"Authorization": f"Bearer {self._token}"}
 
     async def renew(self, refused: Mapping[str, str]) -> bool:
         async with self._lock:
@@ -136,7 +160,8 @@ class OAuth:
             return await self._renew()
 
     def secrets(self) -> Sequence[str]:
-        return [self._token, self.refresh_token or "", self.form.get("client_secret", "")]
+        secret = self.form.get("client_secret", "")
+        return [self._token, self._former, self.refresh_token or "", secret]
 
     @property
     def _over(self) -> bool:
@@ -204,6 +229,7 @@ class OAuth:
         return self.grace or mark in ("", self._mine) or now - self._seen[1] >= UNSURE_S
 
     def _use(self, tokens: Tokens | None) -> bool:
+        self._former = self._token or self._former
         self._token = "" if tokens is None else tokens.access
         if tokens is not None:
             self._ends = time.monotonic() * 1000 + tokens.ends - time.time_ns() / 1_000_000
@@ -211,7 +237,8 @@ class OAuth:
         return bool(self._token)
 
     async def _ask(self, refresh: str | None) -> Tokens | None:
-        """None: it gives none."""
+        """None: it refuses. Raises `NoAnswer` for all else that is no token, as of a request that
+        may have been carried out."""
         grant = {"grant_type": "client_credentials"}
         if refresh is not None:
             grant = {"grant_type": "refresh_token", "refresh_token": refresh}
@@ -222,12 +249,20 @@ class OAuth:
         body = urlencode({**grant, **self.form}).encode()
         request = Request("POST", self.token_url, headers, body, timeout_ms=_ASK_MS)
         response = await self.transport.send(request)
-        said = _json(response)
-        token, another = said.get("access_token"), said.get("refresh_token")
-        if response.status != 200 or not isinstance(token, str):
+        try:
+            said = granted(response)
+        except Unanswered as failure:
+            raise NoAnswer("network") from failure
+        except Refused as refused:
+            if not refused.code or response.status not in _REFUSING:
+                raise NoAnswer("network") from refused
+            told = _CODE.fullmatch(refused.code) and refused.code not in self.secrets()
+            self._why = f" ({refused.code})" if told else ""
             return None
-        ends = time.time_ns() // 1_000_000 + int(float(said.get("expires_in", 3600)) * 1000)
-        return Tokens(another if isinstance(another, str) else refresh or "", token, ends)
+        another = said.get("refresh_token")
+        followed = another if isinstance(another, str) and another else refresh or ""
+        ends = time.time_ns() // 1_000_000 + int((lasts_s(said) or _LASTS_S) * 1000)
+        return Tokens(followed, said["access_token"], ends)
 
 
 _WEBHOOK_SECRET = "whsec_"  # noqa: S105 - how they all begin
@@ -282,11 +317,3 @@ def _webhook_key(secret: str) -> bytes:
             fields={"secret": f"must be {_WEBHOOK_SECRET} and the base64 of {bytes_}"}
         )
     return key
-
-
-def _json(response: Response) -> dict[str, Any]:
-    try:
-        value = json.loads(response.body)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}

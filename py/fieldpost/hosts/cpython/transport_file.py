@@ -29,13 +29,14 @@ _LEFT_OVER_S = 24 * 3600
 
 
 class FileSink:
-    """Appends to files in ``root`` and below, and to no others. Several processes may.
+    """Appends to files in ``root`` and below, and to no others. Several processes may. ``store``:
+    where attachments are read from, None where there are none.
 
     Answers as a server would: 200 with ``written`` and ``known`` keys, 403 outside ``root``, 507
     for a full disk, 500 for any other trouble with the file.
     """
 
-    def __init__(self, store: Store, root: Path):
+    def __init__(self, store: Store | None, root: Path):
         self._store = store
         self._root = root.resolve()
         self._files: dict[Path, LineFile] = {}
@@ -91,7 +92,8 @@ class FileSink:
         try:
             with os.fdopen(descriptor, "wb") as file:
                 for n in range(1, upload.parts + 1):
-                    data = await self._store.part(upload.attachment_id, n)
+                    store, id_ = self._store, upload.attachment_id
+                    data = None if store is None else await store.part(id_, n)
                     if data is None:
                         raise AttachmentUnreadable
                     digest.update(data)
