@@ -28,6 +28,8 @@ _NOT_THERE = {
     State.DISCARDED: "It was given up at the gateway.",
     State.EXPIRED: "Its time was over before it could be sent on.",
 }
+#: Of a file that was refused, when its item is delivered.
+_AGAIN = "It was refused, and is being tried again at the gateway. Retry tells how that ended."
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,15 +163,22 @@ class Passage:
             await asyncio.to_thread(self._ports.parts.remove, entry)
 
     async def _refused(self, item_id: str) -> dict[str, dict[str, str]]:
-        """Files of a delivered item that are dead letters here, by the device's own ids."""
+        """Files of a delivered item that are not there (yet), by the device's own ids: each has a
+        row of its own here, since it was refused once. Whatever a person here does with it, the
+        device keeps a dead letter of it, and "Retry" there tells its end."""
         ids = await self._ports.database.read(lambda tx: _files(tx, self._ports.ledger, item_id))
         rows = await self.rows(sorted(ids), ("history",))
         result = {}
         for row in rows:
-            if row.item.state is State.FAILED:
-                said = views.answer(row) or {}
-                code, detail = row.item.error_code or "REFUSED", said.get("text") or ""
-                result[ids[row.item.id]] = {"code": code, "detail": detail}
+            state = row.item.state
+            if state is State.COMPLETED:
+                continue
+            code, detail = row.item.error_code or "REFUSED", _AGAIN
+            if state is State.FAILED:
+                detail = (views.answer(row) or {}).get("text") or ""
+            elif state in _NOT_THERE:
+                code, detail = f"{state}".upper(), _NOT_THERE[state]
+            result[ids[row.item.id]] = {"code": code, "detail": detail}
         return result
 
 

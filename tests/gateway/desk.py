@@ -21,13 +21,14 @@ SECRET = "Bearer desk-secret-token"
 
 class Desk(Vendor):
     """``refuses``: summary -> what is wrong with it; ``largest``: bytes of a file; ``wants``: what
-    its form asks for."""
+    its form asks for; ``busy``: files that it has no time for now."""
 
     def __init__(self, url: str = URL) -> None:
         super().__init__(url)
         self.wants: dict[str, Any] = {"required": ["summary", "category"]}
         self.refuses: dict[str, str] = {}
         self.largest = 1_000_000_000
+        self.busy: set[str] = set()
 
     def authorised(self, ask: Ask) -> bool:
         return ask.headers.get("authorization") == SECRET
@@ -51,6 +52,8 @@ class Desk(Vendor):
                 if ask.method == "GET":
                     held = [data for known, _, data in record.files if known == name]
                     return answer({"sizes": [len(data) for data in held]})
+                if name in self.busy:
+                    return answer({"detail": "busy"}, 503, retry_after="1")
                 if len(ask.body) > self.largest:
                     return answer({"detail": "too large"}, 413)
                 record.files.append((name, ask.headers["content-type"], ask.body))

@@ -204,6 +204,42 @@ async def test_a_refused_file_goes_again_once_whoever_asks(world: World, here_fi
     assert [name for name, _, _ in world.desk.records[0].files] == ["a.jpg"]
 
 
+async def refused_while_another_waits(world: World) -> tuple[str, dict[str, Any]]:
+    """A ticket of two files, of which the first was refused here and the second still waits."""
+    world.desk.largest, world.desk.busy = 150, {"b.jpg"}
+    large = await attached(world.device, "a.jpg", b"a" * 200)
+    small = await attached(world.device, "b.jpg", b"b" * 100)
+    id_ = await world.hand_over(attachments=[large, small])
+    return id_, await world.row("attention")
+
+
+async def test_a_file_given_up_here_before_the_others_are_through_is_told(world: World) -> None:
+    """Found by reading: the device was told that all of it had arrived."""
+    id_, row = await refused_while_another_waits(world)
+    await world.call("discard", id=row["id"], reason="not needed")
+    world.desk.busy = set()
+    assert (await world.state(id_))[0] == "completed"
+    [left] = (await world.device.list("attention"))["rows"]
+    assert (left["title"], left["answer"]["text"]) == ("a.jpg", "It was given up at the gateway.")
+
+
+async def test_a_file_tried_again_here_before_the_others_are_through_keeps_its_bytes(
+    world: World,
+) -> None:
+    """Found by reading: they were removed as those of an item that had arrived whole."""
+    id_, row = await refused_while_another_waits(world)
+    world.desk.largest, world.desk.busy = 1_000, {"a.jpg", "b.jpg"}
+    await world.call("retry", id=row["id"])
+    world.desk.busy = {"a.jpg"}
+    assert (await world.state(id_))[0] == "completed"
+    [left] = (await world.device.list("attention"))["rows"]
+    assert "being tried again at the gateway" in left["answer"]["text"]
+    world.desk.busy = set()
+    await world.device.retry(left["id"])
+    assert (await world.state(left["id"]))[0] == "completed"
+    assert [data for _, _, data in world.desk.records[0].files] == [b"b" * 100, b"a" * 200]
+
+
 async def test_what_went_as_a_later_version_is_not_restored(world: World) -> None:
     """Found while this was written: it would have arrived twice."""
     await world.call("pause", lane="desk")
