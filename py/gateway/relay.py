@@ -13,13 +13,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import secrets
 import sqlite3
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from fieldpost.destinations.base import Discovered
 from fieldpost.engine.config import QueueConfig
 from fieldpost.engine.duplicates import Duplicates
 from fieldpost.engine.errors import QueueError, QueueFull
@@ -29,7 +30,6 @@ from fieldpost.hosts.cpython.system import AlwaysOnline, FileLockTabs, SystemClo
 from fieldpost.hosts.cpython.transport_http import HttpTransport
 from fieldpost.ports import Leadership, Store, Transport
 from fieldpost.runtime.committer import ENDED
-from fieldpost.runtime.conversing import converse, of_transport
 from fieldpost.runtime.driver import Host
 from fieldpost.runtime.queue import Queue
 
@@ -62,8 +62,10 @@ _LOOK_SECONDS = 5.0
 #: One process at a time brings in, and one tells: for so long it may be silent, and for so long the
 #: others wait for it before they look again whether there is anything left for them.
 _LEASE_MS, _LEASE_WAIT_MS = 15_000, 10_000
+#: How often it is looked what another gateway has heard.
+_LOOK_SAID_SECONDS = 60.0
 #: How often destinations are asked what they require and offer.
-_DISCOVER_SECONDS = 3600.0
+_DISCOVER_MS = 3_600_000
 
 
 class Relay:
@@ -208,18 +210,29 @@ class Relay:
 
     async def _discover(self) -> None:
         """Ask each destination what it requires and offers, now and then: an administrator there
-        may change it any time. At the start each is asked whether it lets us in."""
+        may change it any time. What it said is kept for when it is away, and for all gateways on
+        one store. At the start each is asked whether it lets us in."""
         assert self.transport is not None
+        await self._hear(None)
         for system in self.systems.values():
             contact = await test_connection(system.adapter, self.transport)
             if fails(contact):
                 _log.warning("%s: %s. %s", system.name, contact.state, contact.text)
+        asked_at = -math.inf
         while True:
-            for system in self.systems.values():
-                said, _ = await converse(system.adapter.discover(), of_transport(self.transport))
-                if isinstance(said, Discovered):
-                    self._known[system.name].said = said
-            await asyncio.sleep(_DISCOVER_SECONDS)
+            ask = time.monotonic() - asked_at >= _DISCOVER_MS / 1000
+            asked_at = time.monotonic() if ask else asked_at
+            await self._hear(_DISCOVER_MS if ask else None)
+            await asyncio.sleep(_LOOK_SAID_SECONDS)
+
+    async def _hear(self, every_ms: int | None) -> None:
+        """What each said; it is asked where that is older."""
+        assert self.queue is not None
+        for name, known in self._known.items():
+            try:
+                known.said = await self.queue.discovered(name, every_ms) or known.said
+            except (QueueError, sqlite3.Error, OSError) as error:
+                _log.error("%s was not asked what it wants: %s", name, type(error).__name__)
 
     # --- in --------------------------------------------------------------------------------------
 

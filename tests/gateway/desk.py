@@ -21,11 +21,11 @@ SECRET = "Bearer desk-secret-token"
 
 class Desk(Vendor):
     """``refuses``: summary -> what is wrong with it; ``largest``: bytes of a file; ``wants``: what
-    its form asks for; ``busy``: files that it has no time for now."""
+    its form asks for, None: it does not say now; ``busy``: files that it has no time for now."""
 
     def __init__(self, url: str = URL) -> None:
         super().__init__(url)
-        self.wants: dict[str, Any] = {"required": ["summary", "category"]}
+        self.wants: dict[str, Any] | None = {"required": ["summary", "category"]}
         self.refuses: dict[str, str] = {}
         self.largest = 1_000_000_000
         self.busy: set[str] = set()
@@ -36,6 +36,8 @@ class Desk(Vendor):
     def route(self, ask: Ask) -> Response:
         match ask.path.strip("/").split("/"):
             case ["fields"]:
+                if self.wants is None:
+                    return Response(503, {"content-type": "text/html"}, b"<h1>Later</h1>")
                 return answer(self.wants)
             case ["tickets"] if ask.method == "GET":
                 found = [self._shown(each) for each in self.records if each.op == ask.query["op"]]

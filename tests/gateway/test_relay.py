@@ -136,6 +136,16 @@ async def test_what_it_requires_reaches_the_form(
         await until(known)
         catalogue = json.dumps(await queue.catalogue())
         assert "secret" not in catalogue
+    desk.wants = None  # it is away when the gateway starts again
+    async with gateway_of(tmp_path, desk, store) as gateway:
+
+        async def known_still() -> bool:
+            return gateway.destinations["desk"].describe()["fields"]["ticket"]["required"] == [
+                "summary",
+                "category",
+            ]
+
+        await until(known_still)
 
 
 async def test_what_it_refuses_comes_back_and_goes_again_corrected(

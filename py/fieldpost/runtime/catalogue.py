@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
+import logging
+from dataclasses import asdict, fields
 from typing import Any
 
 from fieldpost.destinations.base import Destination, Discovered
 from fieldpost.destinations.entry import entry, field_map
+from fieldpost.destinations.guarded import guarded
+from fieldpost.engine.errors import AdapterError
 from fieldpost.ports import NoAnswer, Store
 
 from .committer import Change, Committer
@@ -16,6 +19,8 @@ from .conversing import converse, of_transport
 from .driver import Host
 from .lane import TABLE, LaneState
 from .routes import Lane, Routes
+
+log = logging.getLogger("fieldpost")
 
 #: The side record it is kept in.
 CATALOGUE = ("catalogue", "gateway")
@@ -60,24 +65,29 @@ async def known(store: Store, routes: Routes) -> dict[str, Any] | None:
     }
 
 
-async def ask_lane(host: Host, lane: Lane, committer: Committer) -> bool:
-    """Ask a destination that people choose what it requires and offers: once a day, and after a
-    change of its field map. True when it said something new."""
-    before, now = await _heard(host.store, lane), host.clock.now()
-    if not host.link.online or (before and 0 <= now - before["at"] < ASKED_EVERY_MS):
-        return False
-    said, _ = await converse(lane.destination.discover(), of_transport(host.transport))
-    if not isinstance(said, Discovered):
-        return False
-    heard = {"at": now, "map": _mark(lane), "said": asdict(said)}
-    await committer.commit(Change(side={(_SAID, lane.lane): json.dumps(heard)}))
-    return before is None or before["said"] != json.loads(json.dumps(asdict(said)))
+async def discovered(
+    host: Host, lane: Lane, committer: Committer, every_ms: int | None
+) -> Discovered | None:
+    """What the lane's destination says that it requires and offers, as last heard; asked anew when
+    that is older than ``every_ms`` (None: never), or of another field map. None: it never said."""
+    heard, now = await _heard(host.store, lane), host.clock.now()
+    fresh = every_ms is None or (heard and 0 <= now - heard["at"] < every_ms)
+    if host.link.online and not fresh:
+        try:
+            script = guarded(lane.destination).discover()
+            said, _ = await converse(script, of_transport(host.transport))
+        except AdapterError as error:
+            log.warning("lane %s: %s", lane.lane, error.message)
+            said = None
+        if isinstance(said, Discovered):
+            heard = {"at": now, "map": _mark(lane), "said": asdict(said)}
+            await committer.commit(Change(side={(_SAID, lane.lane): json.dumps(heard)}))
+    return _said(heard)
 
 
 async def _entry(store: Store, lane: Lane) -> dict[str, Any]:
     state = LaneState.load(await store.side(TABLE, lane.lane)).contact
-    heard = await _heard(store, lane)
-    said = Discovered(**heard["said"]) if heard else Discovered()
+    said = _said(await _heard(store, lane)) or Discovered()
     return entry(lane.lane, lane.title, lane.destination, said, state) | {"direct": True}
 
 
@@ -86,6 +96,14 @@ async def _heard(store: Store, lane: Lane) -> dict[str, Any] | None:
     text = await store.side(_SAID, lane.lane)
     heard: dict[str, Any] | None = json.loads(text) if text else None
     return heard if heard and heard["map"] == _mark(lane) else None
+
+
+def _said(heard: dict[str, Any] | None) -> Discovered | None:
+    """What a later version wrote besides is passed over."""
+    known = {each.name for each in fields(Discovered)}
+    if heard is None:
+        return None
+    return Discovered(**{name: one for name, one in heard["said"].items() if name in known})
 
 
 def _mark(lane: Lane) -> str:

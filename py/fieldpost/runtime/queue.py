@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from fieldpost.destinations.base import Destination
+from fieldpost.destinations.base import Destination, Discovered
 from fieldpost.engine.breaker import RulesLike
 from fieldpost.engine.config import QueueConfig
 from fieldpost.engine.errors import DatabaseError, ItemNotFound
@@ -26,7 +26,7 @@ from .acts import Acts
 from .adopt import Intake
 from .attaching import keep
 from .byhand import ByHand
-from .catalogue import ask_lane, known, refresh
+from .catalogue import ASKED_EVERY_MS, discovered, known, refresh
 from .committer import Change, Committer
 from .controls import Controls
 from .device import TOKEN
@@ -97,7 +97,7 @@ class Queue(ByHand, Controls, Upkeep):
             self._intake,
             {
                 self.routes.home.lane: self.refresh_catalogue,
-                **{lane.lane: partial(self._ask_lane, lane) for lane in self.routes.titled},
+                **{lane.lane: partial(self.discovered, lane.lane) for lane in self.routes.titled},
             },
             self.tidy,
             config.sync_every_ms,
@@ -260,9 +260,17 @@ class Queue(ByHand, Controls, Upkeep):
         self._announce()
         return True
 
-    async def _ask_lane(self, lane: Lane) -> None:
-        if await ask_lane(self._host, lane, self._committer):
-            self._announce()
+    async def discovered(
+        self, lane: str, every_ms: int | None = ASKED_EVERY_MS
+    ) -> Discovered | None:
+        """What a lane's destination says that it requires and offers, as last heard; it is asked
+        when that is older than ``every_ms`` (None: it is not). None: it never said. Raises
+        `InvalidItem` for a lane that is not there."""
+        of = self.routes.named(lane)
+        assert of is not None
+        said = await discovered(self._host, of, self._committer, every_ms)
+        self._announce()
+        return said
 
     # --- safety ----------------------------------------------------------------------------------
 
