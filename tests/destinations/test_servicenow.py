@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -385,20 +386,53 @@ async def test_a_caller_of_the_map_and_no_requester_at_all_ask_nothing(site: Wor
             next(adapter.enrich([intent]))
 
 
-async def test_a_question_for_the_reporter_that_nobody_answers_costs_the_ticket_nothing(
-    site: World,
-) -> None:
-    class Silent(VendorTransport):
+def asks_for_users(site: World, does: Callable[[], Response]) -> None:
+    """``does`` that when `sys_user` is asked."""
+
+    class Line(VendorTransport):
         async def send(self, request: Request) -> Response:
             if "sys_user" in request.url:
-                raise NoAnswer("timeout")
+                site.vendor.requests.append(request)
+                return does()
             return await super().send(request)
 
-    site.open(Silent(site.store, [site.vendor], site.credentials))
+    site.open(Line(site.store, [site.vendor], site.credentials))
+
+
+async def test_a_question_for_the_reporter_that_takes_too_long_costs_the_ticket_nothing(
+    site: World,
+) -> None:
+    def too_long() -> Response:
+        raise NoAnswer("timeout")
+
+    asks_for_users(site, too_long)
     item = await site.add()
     await site.turn()
     assert await site.state(item) is State.COMPLETED
     assert callers(site) == [""]
+
+
+@pytest.mark.parametrize("status", [None, 401, 429, 503])
+async def test_while_the_instance_takes_nothing_no_ticket_goes_without_its_caller(
+    site: World, status: int | None
+) -> None:
+    """It might be refused for that, once and for all, though the trouble passes."""
+    fake(site).users, fake(site).mandatory = [ADA], {"caller_id"}
+
+    def away() -> Response:
+        if status is None:
+            raise NoAnswer("network")
+        return error(status, "Not now", retry_after="60")
+
+    asks_for_users(site, away)
+    item = await site.add()
+    await site.turn()
+    waiting = await site.queue.get(item)
+    assert (waiting.state, waiting.attempts) == (State.PENDING, 0)
+    assert site.sent("POST", "/table/incident") == []
+    site.open()
+    await site.delivered(item)
+    assert callers(site) == [ADA["sys_id"]]
 
 
 # --- the traps of the lookup ---------------------------------------------------------------------

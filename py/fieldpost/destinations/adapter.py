@@ -85,7 +85,7 @@ class Adapter:
     def read_find(self, item: Item, response: Response) -> Finding:
         raise NotImplementedError
 
-    def enrich(self, intents: Sequence[bytes]) -> Script[Sequence[bytes]]:
+    def enrich(self, intents: Sequence[bytes]) -> Script[Sequence[bytes] | Reading]:
         return intents
         yield  # a script without requests
 

@@ -167,11 +167,11 @@ class Destination(Protocol):
     def intent(self, item: Item, body: bytes, manifests: Sequence[Manifest]) -> bytes:
         """The exact bytes of this item's part of a request, without credentials."""
 
-    def enrich(self, intents: Sequence[bytes]) -> Script[Sequence[bytes]]:
+    def enrich(self, intents: Sequence[bytes]) -> Script[Sequence[bytes] | Reading]:
         """Asks for what the intents only name, such as the id of the reporter over there, before a
         request is made of what it returns: as many intents, in their order. Nothing of it is kept,
-        so only where no bytes are sent twice (``replay_window_ms`` 0). Without an answer the
-        intents go as they are."""
+        so only where no bytes are sent twice (``replay_window_ms`` 0). A `Reading`: the destination
+        takes nothing now, so nothing is sent. If it answers too late the intents go as they are."""
 
     def request(self, intents: Sequence[bytes], acknowledge: Sequence[str]) -> Request: ...
 

@@ -104,7 +104,7 @@ class ServiceNow(Adapter):
             intent |= reporter(payload)
         return canonical(intent)
 
-    def enrich(self, intents: Sequence[bytes]) -> Script[Sequence[bytes]]:
+    def enrich(self, intents: Sequence[bytes]) -> Script[Sequence[bytes] | Reading]:
         """With the reporter's ``sys_id``, where one active user has that address."""
         intent = json.loads(intents[0])
         email = intent.get("requester")
@@ -112,6 +112,8 @@ class ServiceNow(Adapter):
             return intents
         query = f"email={email}^active=true"
         response = yield self._rows("sys_user", query, "sys_id,email,active", limit=2)
+        if response.status in (401, 429) or response.status >= 500:
+            return self._refused(response, read_json(response))  # the record would fare no better
         user = the_user(_result(response) or [], email)
         if user is None:
             return intents

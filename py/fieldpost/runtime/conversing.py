@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from fieldpost.destinations.answers import dated
 from fieldpost.destinations.base import Reading, Script
 from fieldpost.engine.model import Item
-from fieldpost.engine.outcome import ARRIVED
+from fieldpost.engine.outcome import ARRIVED, Class
 from fieldpost.engine.timeouts import whole_file_ms
 from fieldpost.ports import NoAnswer, Request, Response, Transport, Upload
 
@@ -84,11 +84,22 @@ def of_transport(transport: Transport) -> Ask:
     return ask_for
 
 
-async def enriched(sending: Sending, intents: Sequence[bytes]) -> Sequence[bytes]:
-    """The intents with what the destination could be asked for besides. Whatever it says to that,
-    they go."""
-    said, _ = await converse(sending.driver.destination.enrich(intents), of_lane(sending))
-    return intents if isinstance(said, NoAnswer) else said
+async def enriched(sending: Sending, intents: Sequence[bytes]) -> Sequence[bytes] | Reading:
+    """The intents with what the destination could be asked for besides; or why they stay here: it
+    is away, or takes nothing. A question that takes too long keeps nothing back."""
+    destination = sending.driver.destination
+    said, _ = await converse(destination.enrich(intents), of_lane(sending))
+    if isinstance(said, NoAnswer):
+        if said.reason == "timeout":
+            return intents
+        said = destination.no_answer(NoAnswer(said.reason, sent=False))
+    if not isinstance(said, Reading):
+        return said
+    here = [
+        replace(one, cls=Class.TRANSIENT) if one.cls is Class.UNKNOWN else one
+        for one in said.outcomes
+    ]
+    return replace(said, outcomes=here)
 
 
 async def named(sending: Sending, items: Sequence[Item], reading: Reading) -> Reading:

@@ -275,6 +275,8 @@ class Sending:
             intents = await enriched(self, [c.intent for c in batch.claims]) if text else []
             if self._taken_over(batch):
                 return [unsent(taken, self.driver.host.clock.now()) for taken in batch.claims]
+            if isinstance(intents, Reading):
+                return self.settle(batch.claims, intents)
             if text:
                 return await self._send_texts(batch, intents)
             if first.operation == SWEEP:

@@ -40,7 +40,7 @@ class Watched:
     def purpose(self, request: Request) -> Purpose:
         return self._purposes.get((request.method, request.url, request.body), "other")
 
-    def enrich(self, intents: Sequence[bytes]) -> Script[Sequence[bytes]]:
+    def enrich(self, intents: Sequence[bytes]) -> Script[Sequence[bytes] | Reading]:
         return (yield from self._script("enrich", self._inner.enrich(intents)))
 
     def request(self, intents: Sequence[bytes], acknowledge: Sequence[str]) -> Request:
