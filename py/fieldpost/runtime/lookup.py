@@ -33,16 +33,27 @@ _LEARNT_NOTHING = RETRYABLE | {Class.UNKNOWN}
 
 
 def must_look_up(item: Item, declaration: Declaration, now: int) -> bool:
-    """Whether sending these bytes again is no longer safe. A clock that was set back makes an age
-    that cannot be trusted, so the item is looked up then, too (invariant 8)."""
+    """Whether sending these bytes again is not safe (any more). A clock that was set back makes an
+    age that cannot be trusted, so the item is looked up then, too (invariant 8)."""
+    if item.state is State.UNKNOWN and item.step > 0:
+        return now < _file_settled_at(item, declaration, now)
     window = declaration.replay_window_ms
-    if item.state is not State.UNKNOWN or item.step > 0 or window is None:
+    if item.state is not State.UNKNOWN or window is None:
         return False
     if item.operation == SWEEP:  # it only looks, and closes what it finds
         return False
     if item.error_code == LOOK_UP_FIRST:
         return True
     return item.sent_at is None or not 0 <= now - item.sent_at < window
+
+
+def _file_settled_at(item: Item, declaration: Declaration, now: int) -> int:
+    """Before this a file that nobody answered may still come to be there, so it is no use to look
+    for it (`Destination.attach`), and handed over again it might be there twice."""
+    once = declaration.files_once or not declaration.whole_files
+    if once or declaration.lookup is None:
+        return 0
+    return min(item.updated_at, now) + declaration.lookup.settle_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +82,11 @@ async def look_up(
 
 async def _look_up(driver: Driver, row: Stored) -> LookedUpRow:
     host, item = driver.host, row.item
-    lookup, now = driver.destination.declaration.lookup, host.clock.now()
+    declared, now = driver.destination.declaration, host.clock.now()
+    lookup = declared.lookup
+    if item.step > 0:
+        again_at = _file_settled_at(item, declared, now)
+        return LookedUpRow(Write(Put(step(item, LookedUp(again_at=again_at), now)), item.state))
     if lookup is None:
         parked = step(item, LookedUp(code=OutcomeUnknown.code), now)
         return LookedUpRow(_write(row, parked, now, Outcome(Class.UNKNOWN, OutcomeUnknown.code)))

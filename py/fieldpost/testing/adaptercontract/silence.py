@@ -7,7 +7,7 @@ from fieldpost.ports import Request, Response
 
 from .bench import Make
 from .line import Fault, Go, Line, cut_body, late, lost_after, lost_before, page, slow
-from .world import MINUTE, World
+from .world import FILES, MINUTE, World
 
 _DAY = 24 * 60 * MINUTE
 
@@ -69,6 +69,21 @@ async def case_carried_out_after_nobody_waited_any_more(make: Make) -> None:
     assert lookup is not None
     await world.enqueue()
     world.line.faults["create"] = [late(max(0, lookup.settle_ms - 1))]
+    for _ in range(200):
+        await world.turn()
+        world.clock.advance(1_000)
+    await world.deliver()
+    await world.check()
+
+
+async def case_a_file_carried_out_after_nobody_waited_any_more(make: Make) -> None:
+    """The same of a file: it is looked for once it must be there, and is there once."""
+    world = World(make())
+    declared = world.declaration
+    world.needs(declared.whole_files, "it takes no whole files")
+    settle_ms = declared.lookup.settle_ms if declared.lookup else 0
+    await world.enqueue(FILES[1:2])
+    world.line.faults["upload"] = [late(max(0, settle_ms - 1))]
     for _ in range(200):
         await world.turn()
         world.clock.advance(1_000)
