@@ -20,8 +20,9 @@ from tests.destinations.readings import an_item, retold, said
 from tests.destinations.world import TICKET
 
 from fieldpost.destinations.adapter import Adapter
-from fieldpost.destinations.base import Contact, Discovered, Finding, Reading, Script
+from fieldpost.destinations.base import Contact, Destination, Discovered, Finding, Reading, Script
 from fieldpost.destinations.entry import entry
+from fieldpost.destinations.gateway import GatewayDestination
 from fieldpost.destinations.zendesk import Zendesk
 from fieldpost.engine.canonical import canonical
 from fieldpost.engine.outcome import Outcome
@@ -35,9 +36,9 @@ DATA = b"0123456789"
 HASH = base64.b64encode(hashlib.sha256(DATA).digest()).decode()
 ITEM = an_item(files=1)
 FILE = Manifest(ITEM.attachments[0].id, "a.jpg", "image/jpeg", len(DATA), (HASH,))
-#: More digits than Python reads as a number, half a character, and the rest of what JSON has.
+#: More digits than Python reads as a number, half a character, no address, and what else JSON has.
 ODD = (
-    *(None, True, 0, -1.5, float("inf"), "", "x", "9" * 5_000, "\ud83d"),
+    *(None, True, 0, -1.5, float("inf"), "", "x", "9" * 5_000, "\ud83d", "https://[x"),
     *([], [None], ["x"], [[]], {}, {"x": None}, {"id": []}),
 )
 RAW = (b"", b"\xff\xfe", b"\xed\xa0\x80", b"{", b"[" * 100_000, b'"\xed\xa0\x80"')
@@ -251,7 +252,7 @@ def _twin(vendor: Vendor) -> Any:
 # --- what comes of it ----------------------------------------------------------------------------
 
 
-def demand_sound(found: Any, adapter: Adapter) -> None:
+def demand_sound(found: Any, adapter: Destination) -> None:
     """As its type says, and so that it can be stored."""
     outcomes: list[Outcome] = []
     if isinstance(found, Discovered):
@@ -270,13 +271,15 @@ def demand_sound(found: Any, adapter: Adapter) -> None:
     for one in outcomes:
         assert one.remote_id != ""
         texts += [one.text, *one.fields, *one.fields.values()]
+        numbers = [one.retry_after_ms or 0, *one.acked.values()]
+        assert all(type(number) is int for number in numbers)
         optional = (one.code, one.remote_id, one.remote_url, one.remote_name)
         texts += [text for text in optional if text is not None]
     texts += [found] if isinstance(found, str) else []
     assert all(isinstance(text, str) and text.encode() is not None for text in texts)
 
 
-def _demand_sound_discovery(found: Discovered, adapter: Adapter) -> None:
+def _demand_sound_discovery(found: Discovered, adapter: Destination) -> None:
     names = [name for each in found.required.values() for name in each]
     assert all(isinstance(text, str) and text for text in [*names, *found.notes])
     for kind in found.choices.values():
@@ -338,6 +341,50 @@ def test_headers_that_are_odd(name: str) -> None:
     for script, answers in made.told:
         for n, odd in itertools.product(range(len(answers)), odds):
             demand_sound(retold(script(made.adapter), answers[:n], odd), made.adapter)
+
+
+KEYS = {"id": ITEM.id, "send_id": ITEM.send_id}
+TOLD = {
+    **KEYS,
+    "status": "delivered",
+    "remote_id": "7",
+    "remote_url": "inbox/7",
+    "remote_name": "Seven",
+    "code": None,
+    "detail": "x",
+    "fields": {"a": "b"},
+    "retry_after_ms": 5,
+    "acked": {FILE.id: 1},
+    "refused": {FILE.id: {"code": "X", "detail": "No"}},
+}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"protocol": 1, "results": [TOLD], "pause_until": 3},
+        {"protocol": 1, "cursor": 2, "receipts": [{**TOLD, "cursor": 1}]},
+        {"protocol": 1, **TOLD},
+        {"protocol": 1, **TOLD, "attachment_id": FILE.id, "acked": 1},
+        {"protocol": 1, "destinations": [{"name": "inbox"}]},
+        {"protocol": 1, "service": "fieldpost", "status": "ok"},
+        {"code": "X", "detail": "No", "fields": {"a": "b"}},
+    ],
+)
+def test_the_gateways_answers(body: Any) -> None:
+    gateway = GatewayDestination("https://post.example/", ITEM.id)
+    for status, odd in itertools.product((200, 404, 409, 422, 503), varied(body)):
+        response = said(status, odd)
+        demand_sound(gateway.read([ITEM], response), gateway)
+        demand_sound(gateway.read_find(ITEM, response), gateway)
+        demand_sound(gateway.read_part(ITEM, ITEM.attachments[0], 1, response), gateway)
+        demand_sound(gateway.read_probe(response, known=True), gateway)
+        contact, receipts, cursor = gateway.read_receipts(response)
+        assert type(cursor) is int
+        outcomes = [receipt.outcome for receipt in receipts]
+        for outcome in outcomes:
+            demand_sound(Reading(contact, [outcome]), gateway)
+        assert isinstance(gateway.read_catalogue(response), str | None)
 
 
 def test_there_is_something_to_vary() -> None:

@@ -65,7 +65,10 @@ def number_of(row: dict[str, Any]) -> int | None:
 def trusted(place: str, lookup: str) -> bool:
     """Whether ``place`` is the vendor's, as ``lookup`` is, where zones are asked for: the secret
     goes there."""
-    asked, told = urlsplit(lookup), urlsplit(place)
+    try:
+        asked, told = urlsplit(lookup), urlsplit(place)
+    except ValueError:  # no address at all
+        return False
     if told.scheme != asked.scheme or not told.hostname or not asked.hostname:
         return False
     if told.netloc == asked.netloc:
