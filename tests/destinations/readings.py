@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
-from fieldpost.destinations.base import Contact, Reading
+from fieldpost.destinations.base import Contact, Reading, Script
 from fieldpost.engine.model import Attachment, Item
 from fieldpost.engine.outcome import Outcome
 from fieldpost.ports import Response
+
+#: Requests after which a script that is told the same again and again has to have ended.
+ENOUGH = 200
 
 
 def an_item(*, files: int = 0, kind: str = "ticket") -> Item:
@@ -41,3 +45,14 @@ def said(status: int, body: Any = None, **headers: str) -> Response:
 def one(reading: Reading) -> tuple[Contact, Outcome]:
     (outcome,) = reading.outcomes
     return reading.contact, outcome
+
+
+def retold(script: Script[Any], answers: Sequence[Response], last: Response) -> Any:
+    """What the script comes to with these answers, and ``last`` for whatever else it asks."""
+    try:
+        next(script)
+        for response in [*answers, *[last] * ENOUGH]:
+            script.send(response)
+    except StopIteration as end:
+        return end.value
+    raise AssertionError(f"{script} asks for ever")

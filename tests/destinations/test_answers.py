@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fieldpost.destinations.adapter import Adapter
+from fieldpost.destinations.refusals import read_list
 from fieldpost.engine.outcome import Class
 from fieldpost.ports import Response
 
@@ -27,3 +28,22 @@ def test_a_time_out_says_nothing_of_the_item(status: int, body: bytes) -> None:
     (outcome,) = read.outcomes
     assert (outcome.cls, outcome.lane) == (Class.UNKNOWN, True)
     assert read.contact.state == "unreachable"
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (b'{"detail": "cut \\ud83d"}', "cut ?"),
+        (b'{"detail": "cut \\uD83D"}', "cut ?"),
+        (b'{"detail": "cut \xed\xa0\xbd"}', "cut ?"),
+        (b'{"detail": "whole \\ud83d\\ude00"}', "whole \U0001f600"),
+        (b'{"detail": "no character: \\\\ud83d"}', "no character: \\ud83d"),
+    ],
+)
+def test_a_text_that_was_cut_inside_a_character_can_be_stored(body: bytes, text: str) -> None:
+    """Servers cut texts at so many units of UTF-16, and an emoji has two of them."""
+    (outcome,) = Adapter("own").failed(1, Response(422, JSON, body)).outcomes
+    assert outcome.text == text
+    assert outcome.text.encode()
+    whole = Response(200, JSON, b"[" + body + b"]")
+    assert read_list(whole) == [{"detail": text}]

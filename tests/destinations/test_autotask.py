@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
+from tests.destinations.readings import retold
 from tests.destinations.world import MIB, MINUTE, TICKET, World, goes_through, talk
 
-from fieldpost.destinations.autotask import DECLARATION, Autotask
+from fieldpost.destinations.autotask import DECLARATION, DEFAULT_MAP, Autotask
+from fieldpost.destinations.fieldmap import read_map
 from fieldpost.engine.errors import InvalidItem
 from fieldpost.engine.model import Item
 from fieldpost.engine.outcome import Class
 from fieldpost.engine.transitions import State
-from fieldpost.ports import NoAnswer, Request, Response
+from fieldpost.ports import Manifest, NoAnswer, Request, Response
 from fieldpost.testing.fakes import FakeClock
 from fieldpost.testing.vendors.autotask import (
     PAGE,
@@ -334,9 +337,55 @@ def test_what_the_site_asks_for_is_told_in_the_forms_own_words() -> None:
     fake.columns.append("subIssueType")
     made.zone = fake.url + fake.zone_path
     found = talk(made.discover(), fake, credentials)
-    assert found.required["ticket"] == ("summary", "severity", "subIssueType")
-    assert found.choices["ticket"] == {"severity": ("high", "medium", "low")}
+    assert found.required["ticket"] == ("summary", "severity")
+    assert found.choices["ticket"] == {}  # what is not among the map's choices is written as 2
     assert found.max_length["ticket"] == {"summary": 255}
+    assert found.notes == (
+        "priority does not offer 4, which the map would write.",
+        "subIssueType must be filled, and no rule for ticket does.",
+        "subIssueType must be filled, and no rule for feedback does.",
+    )
+    exact = [{"to": "priority", "from": "severity", "choices": {"low": 3, "critical": 4}}]
+    made.fields = read_map({"ticket": exact}, DEFAULT_MAP)
+    found = talk(made.discover(), fake, credentials)
+    assert found.choices["ticket"] == {"severity": ("low",)}
+
+
+@pytest.mark.parametrize(("queue", "said"), [(8, False), (None, True)])
+def test_a_queue_that_must_be_named_and_is_not_is_said(queue: int | None, said: bool) -> None:
+    made, fake, credentials = bench(FakeClock())
+    assert isinstance(fake, FakeAutotask)
+    assert isinstance(made, Autotask)
+    fake.required += ("queueID",)
+    fake.columns.append("queueID")
+    made.zone, made.queue_id = fake.url + fake.zone_path, queue
+    found = talk(made.discover(), fake, credentials)
+    assert "queueID" not in found.required["ticket"]
+    note = "queueID must be filled, and no rule for ticket does."
+    assert (note in found.notes) is said
+    mapped = read_map({"ticket": [{"to": "queueID", "from": "category"}]}, DEFAULT_MAP)
+    found = talk(replace(made, fields=mapped).discover(), fake, credentials)
+    assert "category" in found.required["ticket"]
+    assert note not in found.notes
+
+
+def test_an_id_that_is_no_number_proves_nothing() -> None:
+    made = adapter()
+    for odd in (None, "x", 0, -3, 1.5, True, [], "9" * 5_000):
+        finding = made.read_find(item(), found({"id": odd, "externalID": ID}))
+        assert (finding.outcome, finding.absent) == (None, False)
+    there = made.read_find(item(), found({"id": "9", "externalID": ID})).outcome
+    assert there is not None
+    assert there.remote_id == "9"
+
+
+def test_a_list_of_files_without_an_end_is_given_up() -> None:
+    manifest = Manifest("01975b5e-1000-7000-8000-000000000003", "a.jpg", "", 1, ("x",))
+    script = adapter().attach(item(), manifest, "9", again=True)
+    further = found(next_url=f"{ZONE}v1.0/Tickets/9/Attachments?page=2")
+    reading = retold(script, [], further)
+    (outcome,) = reading.outcomes
+    assert (outcome.cls, outcome.code) == (Class.UNKNOWN, "TOO_MANY_FILES")
 
 
 def test_no_answer_leaves_it_open_and_asks_for_the_zone_next() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -264,6 +265,43 @@ def test_what_the_table_asks_for_is_told_in_the_forms_own_words() -> None:
     found = end.value.value
     assert found.required["ticket"] == ("summary",)  # severity has a default
     assert found.max_length["ticket"] == {"category": 40}
+    # A feedback in this table would be refused: it has a summary that must be filled.
+    assert "summary must be filled, and no rule for feedback does." in found.notes
+    assert not [note for note in found.notes if "severity" in note or "for ticket" in note]
+
+
+def table(required: Any, **columns: Any) -> Response:
+    told = {"required": required, "properties": columns}
+    return answer({"definitions": {"items": told}})
+
+
+def discovered_of(response: Response, **named: object) -> Any:
+    script = adapter(**named).discover()
+    next(script)
+    with pytest.raises(StopIteration) as end:
+        script.send(response)
+    return end.value.value
+
+
+def test_a_column_that_must_be_filled_and_never_is_is_said() -> None:
+    site = {"type": "string", "enum": ["north", "south"]}
+    told = table(["id", "site", "place"], id={}, site=site, place={"default": "here"})
+    found = discovered_of(told)
+    assert found.required["ticket"] == ()
+    assert "site must be filled, and no rule for ticket does." in found.notes
+    assert not [note for note in found.notes if "place" in note]
+    rules = {"ticket": (Rule("id", "@id"), Rule("site", "category"))}
+    found = discovered_of(told, fields=rules)
+    assert (found.required, found.notes) == ({"ticket": ("category",)}, ())
+    assert found.choices["ticket"] == {"category": ("north", "south")}
+
+
+def test_what_a_rule_translates_is_offered_by_our_names() -> None:
+    severity = Rule("level", "severity", choices={"low": "L", "high": "H", "critical": "X"})
+    told = table([], level={"enum": ["L", "H"]})
+    found = discovered_of(told, fields={"ticket": (severity,)})
+    assert found.choices["ticket"] == {"severity": ("low", "high")}
+    assert found.notes == ("level has no 'X', which a rule for ticket gives.",)
 
 
 # --- whole deliveries ----------------------------------------------------------------------------

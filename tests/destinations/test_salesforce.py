@@ -22,6 +22,7 @@ from fieldpost.testing.vendors.salesforce import FakeSalesforce, bench, errors, 
 
 CREDENTIALS = bench(FakeClock())[2]
 CASE = "500Kd0000012345IAB"
+OTHER = "500Kd0000012346IAB"
 KEY = "Fieldpost_Id__c"
 
 
@@ -306,7 +307,22 @@ async def test_several_cases_of_one_item_are_reported(desk: World) -> None:
     assert await desk.state(ticket) is State.COMPLETED
     detail = await desk.detail(ticket)
     assert detail["remote_id"] == first.id
-    assert second.id in detail["history"][-1]["text"]
+    text = f"2 records ({first.id}, {second.id}) have this {KEY}. The first counts."
+    assert detail["history"][-1]["text"] == text
+
+
+def test_several_cases_are_said_to_be_doubles_and_how_many() -> None:
+    several = said(300, [f"/services/data/v62.0/sobjects/Case/{id_}" for id_ in (CASE, OTHER)])
+    finding = adapter().read_find(an_item(), several)
+    assert finding.doubled
+    assert finding.outcome is not None
+    assert (finding.outcome.cls, finding.outcome.remote_id) == (Class.DUPLICATE, CASE)
+    _, outcome = one(adapter().read([an_item()], several))
+    assert outcome.cls is Class.UNKNOWN
+    for text in (finding.outcome.text, outcome.text):
+        assert text.startswith(f"2 records ({CASE}, {OTHER}) have this {KEY}")
+    once = adapter().read_find(an_item(), said(300, ["/sobjects/Case/" + CASE, None]))
+    assert not once.doubled
 
 
 async def test_a_key_that_is_missing_there_refuses_and_says_so(desk: World) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import email.utils
 import json
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -19,18 +20,31 @@ from fieldpost.ports import Response
 from .base import Contact
 
 ONLINE = Contact("online")
+_SECONDS = re.compile("[0-9]{1,15}")
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+#: What may be half a character: servers cut texts inside an emoji. Nothing that has one could be
+#: stored or sent on, so a lone half is read as "?".
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")
 
 
-def read_json(response: Response) -> dict[str, Any] | None:
-    """The body as a JSON object, or None: redirected, not JSON by its type, or not an object."""
+def read_any(response: Response) -> Any:
+    """The body as JSON of any form, None: redirected, not JSON by its type, or not JSON."""
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     if response.redirected or not (kind == "application/json" or kind.endswith("+json")):
         return None
     try:
         value = json.loads(response.body)
+        if _HALF.search(response.body):
+            text = json.dumps(value, ensure_ascii=False)
+            value = json.loads(text.encode(errors="replace"))
     except (ValueError, RecursionError):  # not JSON, or lists in lists without end
         return None
+    return value
+
+
+def read_json(response: Response) -> dict[str, Any] | None:
+    """The body as a JSON object, or None: not an object, or not JSON (`read_any`)."""
+    value = read_any(response)
     return value if isinstance(value, dict) else None
 
 
@@ -43,7 +57,7 @@ def retry_after_ms(headers: dict[str, str], now: int | None = None) -> int | Non
     """``Retry-After`` (RFC 9110 section 10.2.3) in ms: delta-seconds, or a date where ``now`` or
     the answer's own ``Date`` tells what it is counted from."""
     value = headers.get("retry-after", "").strip()
-    if value.isascii() and value.isdigit():
+    if _SECONDS.fullmatch(value):
         return int(value) * 1000
     until, since = _date_ms(value), _date_ms(headers.get("date", "")) or now
     return max(0, until - since) if until is not None and since is not None else None

@@ -31,10 +31,18 @@ from fieldpost.ports import Manifest, NoAnswer, Request, Response, Upload
 
 from .adapter import Adapter
 from .answers import ONLINE, read_json
-from .autotaskwords import failure, open_values, rows_of, trusted
+from .autotaskwords import (
+    columns_of,
+    failure,
+    next_page,
+    number_of,
+    open_values,
+    rows_of,
+    trusted,
+)
 from .base import Contact, Declaration, Discovered, Finding, Lookup, Reading, Script
 from .fieldmap import FieldMap, Rule, render
-from .records import taken_for_it
+from .records import choices_left, taken_for_it, unfilled, unplaced
 
 _DAY_MS = 24 * 60 * 60 * 1000
 #: Site-wide standard values; a site that has others says so in its field map.
@@ -77,6 +85,10 @@ DECLARATION = Declaration(
 
 
 _VERSION = "v1.0/"
+#: Of files of one ticket, each with 500.
+_PAGES = 20
+#: Of a ticket, what no rule need give.
+_MADE = {"id", "companyID", "dueDateTime", "externalID"}
 _NOT_AUTOTASK = Contact("unreachable", "What answers there is not Autotask.")
 _STRANGE = Outcome(Class.UNKNOWN, "QUEUE_SYNC_FAILED", "The list of files goes on elsewhere.")
 
@@ -143,7 +155,8 @@ class Autotask(Adapter):
         if response.status != 200 or rows is None:
             return Finding(self._failure(response, answer)[0])
         # Asked again here: a filter that is not understood would bring others' tickets.
-        mine = sorted(int(row["id"]) for row in rows if row.get("externalID") == item.id)
+        own = [number_of(row) for row in rows if row.get("externalID") == item.id]
+        mine = sorted(number for number in own if number is not None)
         if mine:
             there = self._there(item, mine[0])
             text = ""
@@ -155,8 +168,7 @@ class Autotask(Adapter):
                 doubled=len(mine) > 1,
             )
         # Rows that nobody asked for: the question was not understood, so it proves nothing.
-        further = (answer or {}).get("pageDetails", {}).get("nextPageUrl")
-        return Finding(ONLINE, absent=not rows and not further)
+        return Finding(ONLINE, absent=not rows and not next_page(answer))
 
     def _there(self, item: Item, number: int) -> Outcome:
         cls = Class.ACCEPTED if item.attachments else Class.DELIVERED
@@ -209,7 +221,7 @@ class Autotask(Adapter):
         is not."""
         alike = 0
         request = self._ask("GET", place)
-        while True:
+        for _ in range(_PAGES):
             response = yield request
             answer = read_json(response)
             rows = rows_of(answer)
@@ -225,12 +237,14 @@ class Autotask(Adapter):
                 if "fileSize" not in row:
                     text = "A file of this name is there, and its size is not told: look at it."
                     return Reading(ONLINE, [Outcome(Class.PERMANENT, "FILE_UNCERTAIN", text, 200)])
-            further = (answer or {}).get("pageDetails", {}).get("nextPageUrl")
+            further = next_page(answer)
             if not further:
                 return None
-            if not str(further).startswith(self.zone):
+            if not further.startswith(self.zone):
                 return Reading(ONLINE, [_STRANGE])
-            request = self._ask("GET", str(further)[len(self.zone) + len(_VERSION) :])
+            request = self._ask("GET", further[len(self.zone) + len(_VERSION) :])
+        text = "The ticket has too many files to look for this one among them."
+        return Reading(ONLINE, [Outcome(Class.UNKNOWN, "TOO_MANY_FILES", text)])
 
     # --- the lane --------------------------------------------------------------------------------
 
@@ -269,30 +283,30 @@ class Autotask(Adapter):
 
     def discover(self) -> Script[Discovered | None]:
         response = yield self._ask("GET", "Tickets/entityInformation/fields")
-        answer = read_json(response)
-        columns = answer.get("fields") if answer and response.status == 200 else None
-        if not isinstance(columns, list):
+        told = columns_of(read_json(response)) if response.status == 200 else None
+        if told is None:
             return None
-        told = {str(c.get("name")): c for c in columns if isinstance(c, dict)}
-        found = Discovered(file_bytes=self.declaration.file_bytes)
+        picklists = {name: values for name, c in told.items() if (values := open_values(c))}
+        required, choices, lengths = {}, {}, {}
+        notes: list[str] = []
         for kind, rules in self.fields.items():
-            ours = {rule.to: rule.source for rule in rules if rule.source}
-            made = {"id", "companyID", "dueDateTime", "externalID", "queueID"}
-            made |= {rule.to for rule in rules if not rule.source}
-            needed = [name for name, c in told.items() if c.get("isRequired") and name not in made]
-            found.required[kind] = tuple(ours.get(name, name) for name in needed)
-            found.choices[kind] = {
-                source: tuple(ours_ for ours_, theirs in rule.choices.items() if theirs in open_)
-                for rule in rules
-                if (source := rule.source) and (open_ := open_values(told.get(rule.to)))
-                if rule.choices
-            }
-            found.max_length[kind] = {
+            ours = {rule.to: rule.source for rule in rules if rule.source[:1] not in ("", "@")}
+            made = _MADE | {rule.to for rule in rules}
+            if self.queue_id is not None:
+                made.add("queueID")
+            needed = [name for name, c in told.items() if c.get("isRequired") is True]
+            required[kind] = tuple(ours[name] for name in needed if name in ours)
+            choices[kind] = choices_left(rules, picklists)
+            lengths[kind] = {
                 source: told[to]["length"]
                 for to, source in ours.items()
                 if type(told.get(to, {}).get("length")) is int and told[to]["length"] > 0
             }
-        return found
+            notes += unplaced(rules, picklists)
+            notes += [unfilled(kind, name) for name in needed if name not in made]
+        notes = list(dict.fromkeys(notes))
+        size = self.declaration.file_bytes
+        return Discovered(required, choices, lengths, size, tuple(notes))
 
     # --- helpers ---------------------------------------------------------------------------------
 

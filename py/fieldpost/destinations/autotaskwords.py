@@ -14,6 +14,7 @@ from .base import Contact
 
 #: Said of what was refused before anything was made of it, with a 500 as with a 400.
 _REFUSED = re.compile(r"missing required field|picklist|exceeds|maximum length|invalid field", re.I)
+_ID = re.compile("[1-9][0-9]{0,17}")
 _MISSING = re.compile(r"missing required field:?\s*'?(\w+)", re.I)
 
 
@@ -46,10 +47,28 @@ def rows_of(answer: dict[str, Any] | None) -> list[dict[str, Any]] | None:
     return rows
 
 
+def next_page(answer: dict[str, Any] | None) -> str:
+    """Where the rest of a query's rows is, "" where there is none."""
+    told = answer.get("pageDetails") if answer else None
+    found = told.get("nextPageUrl") if isinstance(told, dict) else None
+    return found if isinstance(found, str) else ""
+
+
+def number_of(row: dict[str, Any]) -> int | None:
+    """The id of a ticket, None where the row has none."""
+    found = row.get("id")
+    if isinstance(found, str) and _ID.fullmatch(found):
+        return int(found)
+    return found if type(found) is int and found > 0 else None
+
+
 def trusted(place: str, lookup: str) -> bool:
     """Whether ``place`` is the vendor's, as ``lookup`` is, where zones are asked for: the secret
     goes there."""
-    asked, told = urlsplit(lookup), urlsplit(place)
+    try:
+        asked, told = urlsplit(lookup), urlsplit(place)
+    except ValueError:  # no address at all
+        return False
     if told.scheme != asked.scheme or not told.hostname or not asked.hostname:
         return False
     if told.netloc == asked.netloc:
@@ -59,13 +78,21 @@ def trusted(place: str, lookup: str) -> bool:
     return named and told.hostname.endswith("." + domain)
 
 
-def open_values(column: dict[str, Any] | None) -> list[Any]:
-    """The values of a picklist that may be chosen, as text and as numbers."""
-    values = column.get("picklistValues") if column and column.get("isPickList") else None
+def columns_of(answer: dict[str, Any] | None) -> dict[str, dict[str, Any]] | None:
+    """Name -> what is said of each field of an entity; None of any other answer."""
+    told = answer.get("fields") if answer else None
+    if not isinstance(told, list):
+        return None
+    named = [(c.get("name"), c) for c in told if isinstance(c, dict)]
+    return {name: c for name, c in named if isinstance(name, str) and name}
+
+
+def open_values(column: dict[str, Any]) -> list[str]:
+    """The values of a picklist that may be chosen, [] of a field that is none."""
+    values = column.get("picklistValues") if column.get("isPickList") else None
     if not isinstance(values, list):
         return []
-    open_ = [str(v.get("value")) for v in values if isinstance(v, dict) and v.get("isActive", True)]
-    return [*open_, *(int(value) for value in open_ if value.isdecimal())]
+    return [str(v.get("value")) for v in values if isinstance(v, dict) and v.get("isActive", True)]
 
 
 def _errors(answer: dict[str, Any] | None) -> list[str]:

@@ -56,11 +56,12 @@ def entry(
 def _fields(kind: str, rules: Sequence[Rule], said: Discovered) -> dict[str, Any]:
     """What the kind itself wants, the map to the destination, and the destination."""
     known = _KINDS.get(kind)
-    required = [
+    needed = [
         *(known.required if known else ()),
         *needs(rules),
         *said.required.get(kind, ()),
     ]
+    required = [name for name in needed if not name.startswith("@")]  # those nobody fills in
     choices = {
         **(known.choices if known else {}),
         **offers(rules),
@@ -71,6 +72,8 @@ def _fields(kind: str, rules: Sequence[Rule], said: Discovered) -> dict[str, Any
         lengths[name] = min(most, lengths.get(name, most))
     return {
         "required": list(dict.fromkeys(required)),
-        "choices": {name: list(values) for name, values in choices.items()},
+        # Where nothing is left the map does not fit, and the notes say so to an administrator. A
+        # form with an empty list would refuse whatever is chosen, so nobody could even save.
+        "choices": {name: list(values) for name, values in choices.items() if values},
         "max_length": lengths,
     }

@@ -131,7 +131,8 @@ def _answer(response: Response) -> dict[str, Any] | None:
 
 def _keys(answer: dict[str, Any], name: str) -> set[tuple[str, str]]:
     found = answer.get(name)
-    return {(str(key[0]), str(key[1])) for key in found} if isinstance(found, list) else set()
+    pairs = [key for key in found if isinstance(key, list)] if isinstance(found, list) else []
+    return {(str(key[0]), str(key[1])) for key in pairs if len(key) == 2}
 
 
 def _trouble(response: Response) -> tuple[Contact, Outcome]:

@@ -97,11 +97,7 @@ class GatewayDestination(Adapter):
         if answer is None or response.status != 200 or answer.get("protocol") != PROTOCOL:
             return self._failed(response, answer, len(items))
         results = answer.get("results")
-        by_key = {
-            (r.get("id"), r.get("send_id")): r
-            for r in (results if isinstance(results, list) else [])
-            if isinstance(r, dict)
-        }
+        by_key = {(r["id"], r["send_id"]): r for r in _keyed(results)}
         outcomes = [_outcome(by_key.get((item.id, item.send_id)), self.url, item) for item in items]
         pause = pause_ms(answer, response)
         contact = Contact("limited", "The server asks to wait.", pause) if pause else ONLINE
@@ -140,7 +136,7 @@ class GatewayDestination(Adapter):
         if answer is None or answer.get("protocol", PROTOCOL) != PROTOCOL:
             return self._failed(response, answer, 1)
         acked = answer.get("acked")
-        if response.status == 409 and isinstance(acked, int):  # PART_GAP: it tells where to go on
+        if response.status == 409 and type(acked) is int:  # PART_GAP: it tells where to go on
             gap = Outcome(Class.TRANSIENT, "PART_GAP", acked={attachment.id: acked}, resume=True)
             return Reading(ONLINE, [gap])
         if response.status == 404 and answer.get("code") == "UNKNOWN_OPERATION":
@@ -156,11 +152,11 @@ class GatewayDestination(Adapter):
             )
             return Reading(ONLINE, [again])
         if response.status == 422:  # DIGEST_MISMATCH: the line damaged the part; it goes again
-            return Reading(ONLINE, [Outcome(Class.TRANSIENT, answer.get("code"), "", 422)])
+            return Reading(ONLINE, [Outcome(Class.TRANSIENT, problem(answer, "code"), "", 422)])
         if response.status != 200:
             return self._failed(response, answer, 1)
         echoed = (answer.get("id"), answer.get("send_id"), answer.get("attachment_id"))
-        if echoed != (item.id, item.send_id, attachment.id) or not isinstance(acked, int):
+        if echoed != (item.id, item.send_id, attachment.id) or type(acked) is not int:
             return Reading(ONLINE, [_WRONG_ANSWER])
         outcome = _outcome({**answer, "acked": {attachment.id: acked}}, self.url)
         return Reading(ONLINE, [outcome])
@@ -189,12 +185,10 @@ class GatewayDestination(Adapter):
         answer = read_json(response)
         if answer is None or response.status != 200 or answer.get("protocol") != PROTOCOL:
             return whole_failure(response, answer)[0], [], 0
-        receipts = [
-            Receipt(r["id"], r["send_id"], _outcome(r, self.url))
-            for r in answer.get("receipts", [])
-            if isinstance(r, dict) and "id" in r and "send_id" in r
-        ]
-        return ONLINE, receipts, int(answer.get("cursor", 0))
+        told = _keyed(answer.get("receipts"))
+        receipts = [Receipt(r["id"], r["send_id"], _outcome(r, self.url)) for r in told]
+        cursor = answer.get("cursor")
+        return ONLINE, receipts, cursor if type(cursor) is int else 0
 
     def catalogue(self) -> Request:
         return self._request("GET", "api/v1/destinations")
@@ -236,6 +230,17 @@ _WRONG_ANSWER = Outcome(
 )
 
 
+def _keyed(results: Any) -> list[dict[str, Any]]:
+    """Those that name an item and its attempt."""
+    return [
+        result
+        for result in (results if isinstance(results, list) else [])
+        if isinstance(result, dict)
+        and isinstance(result.get("id"), str)
+        and isinstance(result.get("send_id"), str)
+    ]
+
+
 def _outcome(result: dict[str, Any] | None, base: str, item: Item | None = None) -> Outcome:
     """One result of the wire as an outcome; anything not understood is `Class.UNKNOWN`."""
     cls = _STATUS.get(str(result.get("status"))) if result else None
@@ -249,18 +254,17 @@ def _outcome(result: dict[str, Any] | None, base: str, item: Item | None = None)
     acked = result.get("acked")
     fields = result.get("fields")
     refused = result.get("refused")
+    wait = result.get("retry_after_ms")
     return Outcome(
         cls,
         problem(result, "code"),
         problem(result, "detail") or "",
         200,
-        problem(result, "remote_id"),
+        problem(result, "remote_id") or None,
         _joined(base, remote_url) if remote_url else None,
-        result.get("retry_after_ms"),
+        wait if type(wait) is int else None,
         fields={str(k): str(v) for k, v in fields.items()} if isinstance(fields, dict) else {},
-        acked={k: v for k, v in acked.items() if isinstance(v, int)}
-        if isinstance(acked, dict)
-        else {},
+        acked={k: v for k, v in acked.items() if type(v) is int} if isinstance(acked, dict) else {},
         refused={
             str(id_): RefusedFile(str(why.get("code")), str(why.get("detail") or ""))
             for id_, why in refused.items()
@@ -276,8 +280,12 @@ def _outcome(result: dict[str, Any] | None, base: str, item: Item | None = None)
 _STEPS = re.compile(r"[\w-]+(?:/[\w-]+)*", re.ASCII)
 
 
-def _joined(base: str, url: str) -> str:
-    """`urljoin`, at a hundredth of its time for what a gateway answers for each item."""
+def _joined(base: str, url: str) -> str | None:
+    """`urljoin`, None of what is no address; at a hundredth of its time for what a gateway answers
+    for each item."""
     if _STEPS.fullmatch(url) and base.endswith("/") and "?" not in base and "#" not in base:
         return base + url
-    return urljoin(base, url)
+    try:
+        return urljoin(base, url)
+    except ValueError:
+        return None

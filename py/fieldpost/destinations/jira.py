@@ -307,7 +307,7 @@ def label_of(op: str) -> str:
 
 def _names_issue(answer: dict[str, Any]) -> bool:
     number, key = str(answer.get("id")), str(answer.get("key"))
-    return number.isascii() and number.isdigit() and _KEY.fullmatch(key) is not None
+    return re.fullmatch("[0-9]{1,18}", number) is not None and _KEY.fullmatch(key) is not None
 
 
 def _carries(row: dict[str, Any], op: str) -> bool:

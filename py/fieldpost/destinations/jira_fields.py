@@ -54,7 +54,7 @@ def discovered(maps: FieldMap, screen: dict[str, Any], files: dict[str, Any]) ->
         required,
         choices,
         lengths,
-        limit if isinstance(limit, int) else None,
+        limit if type(limit) is int and limit > 0 else None,
         tuple(dict.fromkeys(notes)),
     )
 

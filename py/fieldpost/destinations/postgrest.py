@@ -36,6 +36,7 @@ from .adapter import Adapter
 from .answers import ONLINE, problem, read_json, retry_after_ms, whole_failure
 from .base import Contact, Declaration, Discovered, Reading, Script
 from .fieldmap import FieldMap, Rule, render
+from .records import Described, discovered
 
 _OP = (Rule("id", source="@id"), Rule("captured_at", source="@created_at"))
 _CALL = (
@@ -178,30 +179,9 @@ class PostgREST(Adapter):
     def discover(self) -> Script[Discovered | None]:
         response = yield self._ask("GET", self.url.rstrip("/") + "/", {})
         answer = read_json(response) if response.status == 200 else None
-        table = (answer or {}).get("definitions", {}).get(self.table)
-        if not isinstance(table, dict):
-            return None
-        columns, needed = table.get("properties") or {}, table.get("required") or []
-        found = Discovered()
-        for kind, rules in self.fields.items():
-            ours = {rule.to: rule.source for rule in rules if rule.source[:1] not in ("", "@")}
-            found.required[kind] = tuple(
-                # A column with a default is filled by the database.
-                ours[to]
-                for to in needed
-                if to in ours and "default" not in columns.get(to, {})
-            )
-            found.choices[kind] = {
-                source: tuple(columns[to]["enum"])
-                for to, source in ours.items()
-                if columns.get(to, {}).get("enum")
-            }
-            found.max_length[kind] = {
-                source: columns[to]["maxLength"]
-                for to, source in ours.items()
-                if columns.get(to, {}).get("maxLength")
-            }
-        return found
+        tables = answer.get("definitions") if answer else None
+        table = tables.get(self.table) if isinstance(tables, dict) else None
+        return discovered(self.fields, _columns(table)) if isinstance(table, dict) else None
 
     # --- helpers ---------------------------------------------------------------------------------
 
@@ -235,6 +215,26 @@ _AWAY = ("PGRST000", "PGRST001", "PGRST002", "57P03")
 #: SQLSTATE classes that speak of what a row holds, or of what a trigger made of it: also with a 500
 #: (an index entry that is too long, an assertion), or such a row would be sent for ever.
 _OF_A_ROW = ("21", "22", "23", "38", "39", "42703", "428C9", "44", "54", "P0", "PGRST1", "PGRST204")
+
+
+def _columns(table: dict[str, Any]) -> list[Described]:
+    """Of the table's description."""
+    columns, required = table.get("properties"), table.get("required")
+    needed = required if isinstance(required, list) else []
+    named = columns.items() if isinstance(columns, dict) else []
+    return [_column(name, c, needed) for name, c in named if name and isinstance(c, dict)]
+
+
+def _column(name: str, column: dict[str, Any], needed: list[Any]) -> Described:
+    values, most = column.get("enum"), column.get("maxLength")
+    texts = tuple(v for v in values if isinstance(v, str)) if isinstance(values, list) else ()
+    return Described(
+        name,
+        "",
+        name in needed and "default" not in column,  # which the database fills in
+        texts or None,
+        most if type(most) is int and most > 0 else None,
+    )
 
 
 def _list(names: Sequence[str]) -> str:

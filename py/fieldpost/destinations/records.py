@@ -40,8 +40,8 @@ _MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+", re.ASCII)
 @dataclass(frozen=True, slots=True)
 class Described:
     """One field of a record, as the system describes it. ``to``: its name in the field map;
-    ``label``: what people call it; ``choices``: all values that it takes, None: any; ``length``:
-    the most characters, None: not said."""
+    ``label``: what people call it, "" where that is all; ``choices``: all values that it takes,
+    None: any; ``length``: the most characters, None: not said."""
 
     to: str
     label: str
@@ -98,9 +98,7 @@ def discovered(
             rule = next((rule for rule in rules if rule.to == one.to), None)
             if rule is None:
                 if one.required:
-                    said.append(
-                        f"{one.label} ({one.to}) must be filled, and no rule for {kind} does."
-                    )
+                    said.append(unfilled(kind, one.to, one.label))
                 continue
             said += _unfit(kind, rule, one)
             if not rule.source or rule.source.startswith("@"):
@@ -108,11 +106,13 @@ def discovered(
             if one.required and rule.source not in required:
                 required.append(rule.source)
             if one.choices is not None and rule.choices:
-                ours = tuple(name for name, to in rule.choices.items() if to in one.choices)
-                if rule.source not in free or len(ours) < len(rule.choices):
+                before = choices.get(rule.source, tuple(rule.choices))
+                ours = _fitting(rule, before, one.choices)
+                if rule.otherwise is None and (rule.source not in free or len(ours) < len(before)):
                     choices[rule.source] = ours
             elif one.choices is not None:
-                choices[rule.source] = one.choices
+                before = choices.get(rule.source, one.choices)
+                choices[rule.source] = _fitting(rule, before, one.choices)
             elif one.length is not None and (rule.most is None or rule.most > one.length):
                 length[rule.source] = one.length
         found.required[kind] = tuple(required)
@@ -121,26 +121,51 @@ def discovered(
     return Discovered(found.required, found.choices, found.max_length, file_bytes, tuple(said))
 
 
+def unfilled(kind: str, to: str, label: str = "") -> str:
+    """The sentence on a field that has to be filled and never is."""
+    return f"{_named(to, label)} must be filled, and no rule for {kind} does."
+
+
+def _named(to: str, label: str) -> str:
+    return f"{label} ({to})" if label else to
+
+
 def _unfit(kind: str, rule: Rule, one: Described) -> list[str]:
     """What the rule may write and the field does not take."""
     if one.choices is None:
         return []
-    may = [rule.value, rule.otherwise, *rule.choices.values()]
-    wrong = sorted({str(to) for to in may if to is not None and to not in one.choices})
-    return [f"{one.label} ({one.to}) has no {to!r}, which a rule for {kind} gives." for to in wrong]
+    name = _named(one.to, one.label)
+    wrong = sorted(_written(rule) - set(one.choices))
+    return [f"{name} has no {to!r}, which a rule for {kind} gives." for to in wrong]
+
+
+def _written(rule: Rule) -> set[str]:
+    """All that a rule may write of itself, as text."""
+    may = (rule.value, rule.otherwise, *rule.choices.values())
+    return {str(to) for to in may if type(to) in (str, int)}
+
+
+def _fitting(rule: Rule, ours: Iterable[str], offered: Iterable[str]) -> tuple[str, ...]:
+    """Those of our values that the rule leaves out, or writes as something that is offered."""
+    there = set(offered)
+    return tuple(
+        each
+        for each in ours
+        if (rule.choices and each not in rule.choices) or str(rule.choices.get(each, each)) in there
+    )
 
 
 def choices_left(rules: Sequence[Rule], offered: Mapping[str, Iterable[str]]) -> dict[str, Any]:
     """Payload field -> the values of it that have a place among what is ``offered`` (by ``to``),
-    where the form has to know: of a field that is written out in a text too, nothing is lost."""
+    where the form has to know: of a field that is written out in a text too, nothing is lost, and
+    what a rule with an `otherwise` has no place for is written as that."""
     bound = offers(rules)
     left: dict[str, tuple[str, ...]] = {}
     for rule in rules:
-        if rule.to not in offered or rule.source not in bound:
+        if rule.to not in offered or rule.source not in bound or rule.otherwise is not None:
             continue
-        there = set(offered[rule.to])
-        before = left.get(rule.source, tuple(rule.choices))
-        left[rule.source] = tuple(ours for ours in before if str(rule.choices[ours]) in there)
+        before = left.get(rule.source, bound[rule.source])
+        left[rule.source] = _fitting(rule, before, offered[rule.to])
     return left
 
 
@@ -148,10 +173,9 @@ def unplaced(rules: Sequence[Rule], offered: Mapping[str, Iterable[str]]) -> tup
     """Sentences on what the map would write that the vendor does not offer."""
     notes = []
     for rule in rules:
-        if rule.to not in offered or not rule.choices:
+        if rule.to not in offered:
             continue
-        there = set(offered[rule.to])
-        gone = sorted({str(v) for v in rule.choices.values()} - there)
+        gone = sorted(_written(rule) - set(offered[rule.to]))
         if gone:
             notes.append(f"{rule.to} does not offer {', '.join(gone)}, which the map would write.")
     return tuple(notes)

@@ -9,7 +9,6 @@ vendor itself says ends an item.
 from __future__ import annotations
 
 import email.utils
-import json
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 from fieldpost.engine.outcome import Class, Outcome
 from fieldpost.ports import Response
 
-from .answers import ONLINE, whole_failure
+from .answers import ONLINE, read_any, whole_failure
 from .base import Contact
 
 #: Of an answer in plain text, shown to people.
@@ -43,17 +42,6 @@ class Refusal:
     code: str | None = None
     text: str = ""
     fields: dict[str, str] = field(default_factory=dict)
-
-
-def read_any(response: Response) -> Any:
-    """The body as JSON of any form, None: redirected, not JSON by its type, or not JSON."""
-    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if response.redirected or not (kind == "application/json" or kind.endswith("+json")):
-        return None
-    try:
-        return json.loads(response.body)
-    except (ValueError, RecursionError):  # not JSON, or lists in lists without end
-        return None
 
 
 def read_list(response: Response) -> list[Any] | None:

@@ -37,7 +37,7 @@ from .records import (
     rules_for,
 )
 from .refusals import read_list, read_refusal, unproved
-from .salesforcewords import described, holds, key_notes, mark, plain, refusal
+from .salesforcewords import ID, described, holds, ids_of, key_notes, mark, plain, refusal
 
 #: A limit of the org has no ``Retry-After``; it frees itself over the day.
 _LIMIT_MS = 15 * 60_000
@@ -79,7 +79,6 @@ DEFAULT_MAP: FieldMap = {
 }
 
 _NAME = re.compile(r"[A-Za-z]\w{0,254}", re.ASCII)
-_ID = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?")
 _VERSION = re.compile(r"\d{2,3}\.0")
 _NO_SESSION = frozenset({"INVALID_SESSION_ID", "INVALID_AUTH_HEADER"})
 #: Rolled back whole, and may be taken a moment later.
@@ -144,11 +143,12 @@ class Salesforce(Adapter):
         answer = read_json(response)
         if response.status in (200, 201) and answer and answer.get("success") is True:
             record_id = answer.get("id")
-            if isinstance(record_id, str) and _ID.fullmatch(record_id):
+            if isinstance(record_id, str) and ID.fullmatch(record_id):
                 again = answer.get("created") is False
                 return Reading(ONLINE, [self._there(item, record_id, again=again)])
-        if response.status == 300 and read_list(response) is not None:
-            text = f"Several records have this {self.external_id_field}: it is not Unique there."
+        if response.status == 300 and (addresses := read_list(response)) is not None:
+            # Nothing was written; the lookup takes the first, or waits until there is only one.
+            text = f"{self._times(addresses)}, which is not Unique there."
             return Reading(ONLINE, [Outcome(Class.UNKNOWN, "MULTIPLE_CHOICES", text, 300)])
         contact, outcome = self._failure(response, item.kind)
         return Reading(contact, [outcome])
@@ -161,7 +161,7 @@ class Salesforce(Adapter):
         if response.status == 200 and answer is not None:
             record_id = answer.get("Id")
             mine = answer.get(self.external_id_field) == item.id
-            if mine and isinstance(record_id, str) and _ID.fullmatch(record_id):
+            if mine and isinstance(record_id, str) and ID.fullmatch(record_id):
                 there = self._there(item, record_id, again=True)
                 return Finding(ONLINE, replace(there, remote_name=self._name(answer)))
             return Finding(ONLINE)
@@ -174,12 +174,18 @@ class Salesforce(Adapter):
         return Finding(self._failure(response, item.kind)[0])
 
     def _several(self, item: Item, addresses: Sequence[Any]) -> Finding:
-        found = sorted({str(address).rpartition("/")[2] for address in addresses})
-        found = [record_id for record_id in found if _ID.fullmatch(record_id)]
+        found = ids_of(addresses)
         if not found:
             return Finding(ONLINE)
-        text = f"{len(found)} records have this id ({', '.join(found)}). The first counts."
-        return Finding(ONLINE, replace(self._there(item, found[0], again=True), text=text))
+        there = self._there(item, found[0], again=True)
+        text = f"{self._times(addresses)}. The first counts."
+        return Finding(ONLINE, replace(there, text=text), doubled=len(found) > 1)
+
+    def _times(self, addresses: Sequence[Any]) -> str:
+        found = ids_of(addresses)
+        count = str(len(found)) if len(found) > 1 else "Several"
+        named = f" ({', '.join(found)})" if found else ""
+        return f"{count} records{named} have this {self.external_id_field}"
 
     def called(self, item: Item, remote_id: str) -> Script[str | None]:  # noqa: ARG002
         if not self.name_field:
@@ -207,7 +213,7 @@ class Salesforce(Adapter):
         """One request makes the file and hangs it on the case. Its description has the file's id,
         by which it is known again (its MD5 over there cannot be compared: this device has SHA-256
         of each part)."""
-        if not _ID.fullmatch(remote_id):
+        if not ID.fullmatch(remote_id):
             text = "This is no id of a Salesforce record, so no file can follow it."
             return Reading(ONLINE, [Outcome(Class.PERMANENT, "MALFORMED_ID", text)])
         if again:

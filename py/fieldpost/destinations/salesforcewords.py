@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from fieldpost.ports import Manifest, Response
@@ -10,6 +11,9 @@ from fieldpost.ports import Manifest, Response
 from .answers import read_json
 from .records import Described
 from .refusals import Refusal, read_list
+
+#: Of a record.
+ID = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?")
 
 
 def refusal(response: Response) -> Refusal | None:
@@ -26,6 +30,12 @@ def refusal(response: Response) -> Refusal | None:
     code = errors[0].get("errorCode")
     text = " ".join(str(error.get("message") or "") for error in errors).strip()
     return Refusal(code if isinstance(code, str) else None, text, fields)
+
+
+def ids_of(addresses: Sequence[Any]) -> list[str]:
+    """Of the records whose addresses a 300 lists, each once."""
+    found = sorted({str(address).rpartition("/")[2] for address in addresses})
+    return [record_id for record_id in found if ID.fullmatch(record_id)]
 
 
 def mark(manifest: Manifest) -> str:
@@ -52,7 +62,7 @@ def key_notes(name: str, row: dict[str, Any] | None) -> list[str]:
     if row.get("unique") is not True:
         notes.append(f"The field {name} is not Unique: two cases of one item could come about.")
     length = row.get("length")
-    if not isinstance(length, int) or length < 36:
+    if type(length) is not int or length < 36:
         notes.append(f"The field {name} is too short for an id, which has 36 characters.")
     return notes
 
@@ -68,5 +78,5 @@ def described(row: dict[str, Any]) -> Described:
             str(v.get("value")) for v in values if isinstance(v, dict) and v.get("active", True)
         )
     length = row.get("length")
-    most = length if isinstance(length, int) and length > 0 and choices is None else None
+    most = length if type(length) is int and length > 0 and choices is None else None
     return Described(str(row.get("name")), str(row.get("label")), required, choices, most)

@@ -115,4 +115,4 @@ def discovered(
 
 def _digits(column: Mapping[str, Any]) -> bool:
     text = str(column.get("max_length") or "")
-    return text.isascii() and text.isdigit()
+    return text.isascii() and text.isdigit() and 0 < len(text) < 10 and int(text) > 0

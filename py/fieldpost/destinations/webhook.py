@@ -107,7 +107,7 @@ class Webhook(Adapter):
         answer = read_json(response)
         if self._taken(item, response, answer):
             named = value_at(answer, self.remote) if answer and self.remote else None
-            remote_id = str(named) if isinstance(named, str | int) else None
+            remote_id = str(named) if type(named) in (str, int) and named != "" else None
             return Reading(ONLINE, [Outcome(Class.DELIVERED, status=200, remote_id=remote_id)])
         contact, outcome = self._refused(response, answer)
         return Reading(contact, [outcome])

@@ -290,7 +290,10 @@ class Zendesk(Adapter):
             return None
         if not isinstance(more, str):
             return None
-        parts = urlsplit(more)
+        try:
+            parts = urlsplit(more)
+        except ValueError:  # no address at all
+            return None
         _, found, path = parts.path.partition("/api/v2/")
         return f"{path}?{parts.query}" if found else None
 

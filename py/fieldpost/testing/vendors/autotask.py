@@ -25,7 +25,8 @@ AT_ONCE = 3
 
 class FakeAutotask(Vendor):
     """``url`` is where zones are asked for, and its zone as well; ``under_way``: requests that a
-    test says are running beside; ``zone_path``: where the zone is; a test may move it."""
+    test says are running beside; ``zone_path``: where the zone is; a test may move it;
+    ``priorities``: of this site, which may be chosen."""
 
     def __init__(self, url: str = "https://webservices.autotask.example", **named: Any):
         super().__init__(url, **named)
@@ -33,6 +34,7 @@ class FakeAutotask(Vendor):
         self.under_way = 0
         self.sizes_told = True
         self.columns = list(_COLUMNS)
+        self.priorities: tuple[str, ...] = ("1", "2", "3")
         self.required = ("title", "status", "priority", "companyID", "dueDateTime")
 
     def authorised(self, ask: Ask) -> bool:
@@ -62,7 +64,7 @@ class FakeAutotask(Vendor):
             case "GET", ["Companies", "entityInformation"]:
                 return answer({"info": {"name": "Company", "canCreate": True}})
             case "GET", ["Tickets", "entityInformation", "fields"]:
-                return answer({"fields": [_column(name, self.required) for name in self.columns]})
+                return answer({"fields": [self._column(name) for name in self.columns]})
             case "POST", ["Tickets"]:
                 return self._create(ask.json)
             case "POST", ["Tickets", "query"]:
@@ -79,7 +81,7 @@ class FakeAutotask(Vendor):
         missing = [name for name in self.required if ticket.get(name) in (None, "")]
         if missing:
             return _wrong(*(f"Missing Required Field: {name};" for name in missing))
-        if ticket["priority"] not in (1, 2, 3, 4):
+        if str(ticket["priority"]) not in (*self.priorities, _CLOSED):
             return _wrong("Value does not exist for the required picklist: priority.")
         number = str(29_683_000 + len(self.records))
         said = f"T20250615.{len(self.records) + 1:04}"
@@ -125,6 +127,18 @@ class FakeAutotask(Vendor):
         next_url = f"{self.url}{self.zone_path}v1.0/{path}?page={page + 1}" if further else None
         return answer({"items": shown, "pageDetails": {"nextPageUrl": next_url}})
 
+    def _column(self, name: str) -> dict[str, Any]:
+        told: dict[str, Any] = {"name": name, "isRequired": name in self.required, "length": 0}
+        told["isPickList"] = name in ("priority", "status")
+        if name == "title":
+            told["length"] = 255
+        if name == "priority":
+            told["picklistValues"] = [
+                {"value": value, "isActive": value != _CLOSED}
+                for value in (*self.priorities, _CLOSED)
+            ]
+        return told
+
     def _ticket(self, number: str) -> Record | None:
         return next((r for r in self.records if r.id == number), None)
 
@@ -141,17 +155,8 @@ _COLUMNS = (
 )
 
 
-def _column(name: str, required: tuple[str, ...]) -> dict[str, Any]:
-    told: dict[str, Any] = {"name": name, "isRequired": name in required, "length": 0}
-    told["isPickList"] = name in ("priority", "status")
-    if name == "title":
-        told["length"] = 255
-    if name == "priority":
-        told["picklistValues"] = [
-            {"value": str(n), "isActive": n != 4}  # this site has no "critical"
-            for n in (1, 2, 3, 4)
-        ]
-    return told
+#: A priority ("critical") that is not to be chosen any more.
+_CLOSED = "4"
 
 
 def _matches(record: Record, clauses: list[dict[str, Any]]) -> bool:
