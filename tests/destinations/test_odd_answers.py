@@ -192,7 +192,10 @@ def _finding(adapter: Adapter) -> Script[Finding]:
 
 def _making(adapter: Adapter) -> Script[Reading]:
     intents = [adapter.intent(ITEM, canonical(TICKET), [FILE])]
-    intents = list((yield from adapter.enrich(intents)))
+    said = yield from adapter.enrich(intents)
+    if isinstance(said, Reading):
+        return said
+    intents = list(said)
     assert len(intents) == 1
     return adapter.read([ITEM], (yield adapter.request(intents, [])))
 

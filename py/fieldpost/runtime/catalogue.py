@@ -55,7 +55,7 @@ async def known(store: Store, routes: Routes) -> dict[str, Any] | None:
     if not lanes:
         return told
     mine = {lane.lane for lane in lanes}
-    behind = [one for one in (told or {}).get("destinations", []) if one.get("name") not in mine]
+    behind = [one for one in (told or {}).get("destinations") or [] if one.get("name") not in mine]
     state = LaneState.load(await store.side(TABLE, routes.home.lane)).contact
     none = state == "no_gateway" or bool(routes.home.title)
     return {
