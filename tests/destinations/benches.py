@@ -1,19 +1,27 @@
-"""Benches of what has no fake among the vendors': the gateway, and the warehouse of
-docs/adapters.md."""
+"""A bench of every adapter: of what has no fake among the vendors' they are made here (the gateway,
+and the warehouse of docs/adapters.md)."""
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import re
 import runpy
 import tempfile
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from tests.destinations import roundup
+
 from fieldpost.destinations.gateway import GatewayDestination
 from fieldpost.ports import Response, Store, Transport
+from fieldpost.testing import vendors
 from fieldpost.testing.adaptercontract import Bench
+from fieldpost.testing.adaptercontract.bench import Factory
 from fieldpost.testing.fakes import FakeClock, FakeGateway
+from fieldpost.testing.vendors import jira
 from fieldpost.testing.vendors.base import Ask, Record, Vendor, answer
 
 DEVICE = "00000000-0000-7000-8000-00000000000d"
@@ -97,3 +105,21 @@ def warehouse(clock: FakeClock) -> Bench:
     adapter = _GUIDE.Warehouse("warehouse", url=fake.url + "/", token="t")
     order = {"article": "Pump 3", "pieces": 2}
     return Bench(adapter, fake, clock, kind="order", payload=order, kinds=[_GUIDE.ORDER])
+
+
+def _factories() -> dict[str, Factory]:
+    found: dict[str, Factory] = {
+        "gateway": gateway,
+        "warehouse": warehouse,
+        "roundup": roundup.bench,
+        "jira-datacenter": partial(jira.bench, flavour="datacenter"),
+    }
+    for module in pkgutil.iter_modules(vendors.__path__):
+        made = importlib.import_module(f"{vendors.__name__}.{module.name}")
+        if hasattr(made, "bench"):
+            found[module.name] = made.bench
+    return found
+
+
+#: Every adapter that there is: what makes a bench of it.
+FACTORIES = _factories()

@@ -3,34 +3,10 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-from functools import partial
-
 import pytest
-from tests.destinations import benches, roundup
+from tests.destinations.benches import FACTORIES
 
-from fieldpost.testing import vendors
 from fieldpost.testing.adaptercontract import CASES, NotForThis, SteadyClock, maker
-from fieldpost.testing.adaptercontract.bench import Factory
-from fieldpost.testing.vendors import jira
-
-
-def _factories() -> dict[str, Factory]:
-    found: dict[str, Factory] = {
-        "gateway": benches.gateway,
-        "warehouse": benches.warehouse,
-        "roundup": roundup.bench,
-        "jira-datacenter": partial(jira.bench, flavour="datacenter"),
-    }
-    for module in pkgutil.iter_modules(vendors.__path__):
-        made = importlib.import_module(f"{vendors.__name__}.{module.name}")
-        if hasattr(made, "bench"):
-            found[module.name] = made.bench
-    return found
-
-
-FACTORIES = _factories()
 
 
 @pytest.mark.parametrize("case", CASES)
