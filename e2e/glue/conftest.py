@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import json
 import shutil
@@ -51,7 +52,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.answer(302, b"", {"Location": "/echo"})
         elif path == "/slow":
             self.server.released.wait(30)
-            self.answer(200, b"late")
+            with contextlib.suppress(BrokenPipeError):  # who asked has given up, as is wanted
+                self.answer(200, b"late")
         elif path == "/cut":
             self.send_response(200)
             self.send_header("Content-Length", "1000")
