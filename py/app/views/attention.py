@@ -6,6 +6,8 @@ from app.element import button, h, icon, when
 from app.views import outbox
 
 ACTS = ("arrived", "send_again", "edit", "retry", "export", "discard")
+#: Of those, what can be done with several at once.
+MANY = ("retry", "discard")
 
 
 def head(state):
@@ -57,7 +59,7 @@ def _chosen(chosen):
     acts = [
         button(text, "many-" + name, {"key": name, "class": "small"}, drawing)
         for name, text, drawing in outbox.ACTS
-        if name in ("retry", "discard") and all(name in one["can"] for one in chosen)
+        if name in MANY and all(name in one["can"] for one in chosen)
     ]
     acts.append(button("Clear", "many-clear", {"key": "clear", "class": "small quiet"}, "x"))
     said = h("p", {}, f"{len(chosen)} selected")
@@ -96,15 +98,17 @@ def row(one, now, chosen):
     title_id = "a-" + one["id"]
     kind = words.KINDS.get(one["kind"], (one["kind"], "file"))
     name = words.title(one)
-    pick = h(
-        "input",
-        {
-            "type": "checkbox",
-            "data-pick": one["id"],
-            "checked": chosen,
-            "aria-label": "Select " + name,
-        },
-    )
+    pick = None
+    if any(act in one["can"] for act in MANY):
+        pick = h(
+            "input",
+            {
+                "type": "checkbox",
+                "data-pick": one["id"],
+                "checked": chosen,
+                "aria-label": "Select " + name,
+            },
+        )
     facts = [
         outbox.standing(one),
         outbox.bound(one),
@@ -119,7 +123,8 @@ def row(one, now, chosen):
         h("p", {"class": "meta"}, facts),
         outbox.belongs(one),
         h("p", {"class": "why"}, one["why"]) if one.get("why") else None,
-        _answer(one.get("answer")),
+        # What may have arrived has had no answer: that is all there is to say of it.
+        None if "arrived" in one["can"] else _answer(one.get("answer")),
     )
     return h(
         "li",
@@ -129,7 +134,7 @@ def row(one, now, chosen):
             "data-state": one["state"],
             "data-kind": one["kind"],
         },
-        h("label", {"class": "pick"}, pick),
+        h("label" if pick else "span", {"class": "pick"}, pick),
         body,
         outbox.acts(one, title_id, ACTS),
     )

@@ -6,15 +6,15 @@ from app.views import only
 
 #: Acts a row offers, in the order of the buttons: (name in ``can``, words, drawing).
 ACTS = (
+    # Of an item that may have arrived at a server which cannot be asked: a person looked there.
+    ("arrived", "It is there", "check"),
+    ("send_again", "Send it again", "send"),
     ("edit", "Edit", "edit"),
     ("retry", "Retry", "refresh"),
     ("restore", "Restore", "undo"),
     ("export", "Export", "download"),  # of any item, where there is room for the button
     ("cancel", "Cancel", "x"),
     ("discard", "Discard", "trash"),
-    # Of an item that may have arrived at a server which cannot be asked: a person looked there.
-    ("arrived", "It is there", "check"),
-    ("send_again", "Send it again", "send"),
 )
 
 EMPTY = {

@@ -54,6 +54,18 @@ def check_a_row_says_what_the_server_said_and_what_can_be_done():
     assert find(one, "input", {"aria-label": "Select <b>Pump</b> 4", "checked": False})
 
 
+def check_what_may_have_arrived_waits_for_a_word_and_had_no_answer():
+    lost = dict(ROW)
+    lost.update({"state": "unknown", "state_text": "May have arrived", "why": "Look there."})
+    lost.update({"can": ["arrived", "send_again"], "answer": {"code": "QUEUE_OUTCOME_UNKNOWN"}})
+    one = attention.row(lost, NOW, False)
+    assert "May have arrived" in text_of(one)
+    assert "gave no reason" not in text_of(one)
+    names = [text_of(b) for b in find(one, "button", {"data-id": ROW["id"]})]
+    assert names == ["<b>Pump</b> 4", "It is there", "Send it again", "Export"]
+    assert not find(one, "input")  # with several at once nothing could be done
+
+
 def check_after_an_outage_one_retry_is_offered_while_the_server_answers():
     told = {"counts": {"failed": 3}, "gave_up": {"count": 2, "more": False}}
     away = state({"status": {"connection": "unreachable"}}, {"told": told, "rows": [ROW]})
