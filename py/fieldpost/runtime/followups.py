@@ -85,11 +85,9 @@ def _named_head(name: str, known: Head) -> Head:
     return Head(name, known.remote_id, known.remote_url, known.title or None)
 
 
-def sweep_of(item: Item, head: bytes | None, sweep_id: str, at: int, now: int) -> Write:
-    """A row that looks, at ``at`` (ms) and after ``item`` was delivered, whether it is over there
-    twice."""
-    body = canonical({"sweep_of": item.id})
-    row = Item(
+def _looking(item: Item, sweep_id: str, body: bytes, now: int) -> Item:
+    """A row that looks after ``item``."""
+    return Item(
         id=sweep_id,
         kind=SWEEP,
         operation=SWEEP,
@@ -99,12 +97,18 @@ def sweep_of(item: Item, head: bytes | None, sweep_id: str, at: int, now: int) -
         updated_at=now,
         priority=_SWEEP_PRIORITY,
         ready=False,
-        not_before=at,
         size=len(body),
         body_bytes=len(body),
         handed_to=item.handed_to,
-        parents=(item.id,),
-        on_parent_failed="cancel",
+    )
+
+
+def sweep_of(item: Item, head: bytes | None, sweep_id: str, at: int, now: int) -> Write:
+    """A row that looks, at ``at`` (ms) and after ``item`` was delivered, whether it is over there
+    twice."""
+    body = canonical({"sweep_of": item.id})
+    row = _looking(item, sweep_id, body, now).changed(
+        not_before=at, parents=(item.id,), on_parent_failed="cancel"
     )
     parts: dict[str, bytes | None] = {"head": Head(Head.load(head).title).dump(), "body": body}
     return Write(Put(row, parts=parts, insert=True), was=None)
@@ -130,22 +134,8 @@ def overtaken(
 
 def _perhaps_twice(item: Item, head: bytes | None, sweep_id: str, text: str, now: int) -> Write:
     body = canonical({"sweep_of": item.id, "said": text})
-    row = Item(
-        id=sweep_id,
-        kind=SWEEP,
-        operation=SWEEP,
-        lane=item.lane,
-        send_id=sweep_id,
-        created_at=now,
-        updated_at=now,
-        state=State.FAILED,
-        priority=_SWEEP_PRIORITY,
-        ready=False,
-        attempt=1,
-        size=len(body),
-        body_bytes=len(body),
-        error_code=Doubled.code,
-        handed_to=item.handed_to,
+    row = _looking(item, sweep_id, body, now).changed(
+        state=State.FAILED, attempt=1, error_code=Doubled.code
     )
     known = Head.load(head)
     said = Outcome(Class.PERMANENT, Doubled.code, text)
