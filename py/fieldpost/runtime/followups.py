@@ -5,6 +5,8 @@ The first two are written in the commit that causes them, so neither can be lost
 
 from __future__ import annotations
 
+from typing import Any
+
 from fieldpost.destinations.base import Declaration
 from fieldpost.engine.canonical import canonical
 from fieldpost.engine.errors import Doubled
@@ -85,8 +87,8 @@ def _named_head(name: str, known: Head) -> Head:
     return Head(name, known.remote_id, known.remote_url, known.title or None)
 
 
-def _looking(item: Item, sweep_id: str, body: bytes, now: int) -> Item:
-    """A row that looks after ``item``."""
+def _looking(item: Item, sweep_id: str, body: bytes, now: int, **columns: Any) -> Item:
+    """A new row that looks after ``item``, with these ``columns`` besides."""
     return Item(
         id=sweep_id,
         kind=SWEEP,
@@ -100,6 +102,7 @@ def _looking(item: Item, sweep_id: str, body: bytes, now: int) -> Item:
         size=len(body),
         body_bytes=len(body),
         handed_to=item.handed_to,
+        **columns,
     )
 
 
@@ -107,8 +110,14 @@ def sweep_of(item: Item, head: bytes | None, sweep_id: str, at: int, now: int) -
     """A row that looks, at ``at`` (ms) and after ``item`` was delivered, whether it is over there
     twice."""
     body = canonical({"sweep_of": item.id})
-    row = _looking(item, sweep_id, body, now).changed(
-        not_before=at, parents=(item.id,), on_parent_failed="cancel"
+    row = _looking(
+        item,
+        sweep_id,
+        body,
+        now,
+        not_before=at,
+        parents=(item.id,),
+        on_parent_failed="cancel",
     )
     parts: dict[str, bytes | None] = {"head": Head(Head.load(head).title).dump(), "body": body}
     return Write(Put(row, parts=parts, insert=True), was=None)
@@ -134,8 +143,14 @@ def overtaken(
 
 def _perhaps_twice(item: Item, head: bytes | None, sweep_id: str, text: str, now: int) -> Write:
     body = canonical({"sweep_of": item.id, "said": text})
-    row = _looking(item, sweep_id, body, now).changed(
-        state=State.FAILED, attempt=1, error_code=Doubled.code
+    row = _looking(
+        item,
+        sweep_id,
+        body,
+        now,
+        state=State.FAILED,
+        attempt=1,
+        error_code=Doubled.code,
     )
     known = Head.load(head)
     said = Outcome(Class.PERMANENT, Doubled.code, text)
