@@ -92,6 +92,39 @@ async def test_whoever_waits_gets_it_when_it_is_given_back(url: str) -> None:
         assert await second.end()
 
 
+async def test_whoever_waits_hears_of_what_was_freed_before_it_listened(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It asked, was refused, and the lock was given back, all before the server took note of whom
+    to tell."""
+    async with on(url) as one, on(url) as two:
+        first = Leading(one)
+        await first.begun()
+        told = asyncio.Event()
+        pubsub = two._link.client.pubsub
+
+        def slow(**options: Any) -> Any:
+            line = pubsub(**options)
+            subscribe = line.subscribe
+
+            async def subscribed(*channels: str) -> None:
+                await told.wait()
+                await subscribe(*channels)
+
+            line.subscribe = subscribed
+            return line
+
+        monkeypatch.setattr(two._link.client, "pubsub", slow)
+        second = Leading(two, wait=LONG)
+        async with asyncio.timeout(30):
+            while "a" not in two._watches:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)  # it is refused when it has a watch
+        await first.end()
+        told.set()
+        assert (await second.begun()).stolen is False
+        assert await second.end()
+
+
 async def test_a_lease_that_ran_out_is_taken(url: str) -> None:
     """Its holder is frozen: when it wakes it knows by its own clock, before it asks anybody."""
     frozen = Ticking()
@@ -244,6 +277,11 @@ class Heard:
         self.messages.append(message)
         self._news.set()
 
+    @property
+    def revisions(self) -> list[int]:
+        """Those told of; 0 says only that the line stands."""
+        return [m["revision"] for m in self.messages if m["revision"]]
+
     async def until(self, revision: int) -> None:
         async with asyncio.timeout(30):
             while not any(m["revision"] == revision for m in self.messages):
@@ -269,15 +307,15 @@ async def test_changed(url: str) -> None:
             await asyncio.sleep(0.002)
         await theirs.until(100)
         took = asyncio.get_running_loop().time() - began
-        assert [m["revision"] for m in mine.messages] == list(range(1, 101))
-        told = [m["revision"] for m in theirs.messages]
+        assert mine.revisions == list(range(1, 101))
+        told = theirs.revisions
         assert told == sorted(set(told))
         assert len(told) <= took / 0.1 + 2
         assert theirs.messages[-1] == {"type": "changed", "revision": 100}
         theirs.leave()
         two.announce(7)
         await mine.until(7)
-        assert len(theirs.messages) == len(told)
+        assert theirs.revisions == told
 
 
 async def test_the_last_word_before_the_end(url: str) -> None:
@@ -294,7 +332,8 @@ async def test_the_last_word_before_the_end(url: str) -> None:
 async def test_a_line_that_was_cut_says_that_it_is_time_to_look(own: RedisServer) -> None:
     async with on(own.url()) as one:
         heard = Heard(one)
-        await listening(own.url(), 1)
+        await heard.until(0)
+        heard.messages.clear()
         own.kill()
         own.start()
         await heard.until(0)

@@ -338,6 +338,20 @@ async def test_a_paused_loop_wakes_when_another_context_resumes() -> None:
     assert made.gateway.inbox == [item]
 
 
+async def test_a_line_that_stands_again_wakes_a_context_that_committed_nothing() -> None:
+    """It says 0, which is no revision: not of this context either."""
+    made = world()
+    other = made.open("other tab")
+    await other.pause()
+    await turn(made)
+    lane = made.queue._loop.lanes[0]
+    lane._wake.clear()
+    await other.resume()
+    assert made.queue._committer.revision == 0
+    made.queue._loop._heard({"type": "changed", "revision": 0})
+    assert lane._wake.is_set()
+
+
 async def test_batched_sends_urgent_work_at_once_and_all_of_it_by_hand() -> None:
     made = world()
     await made.queue.configure(sync="batched", batch_items=4)

@@ -126,8 +126,8 @@ class SyncLoop:
             return taken + await expire(host.store, self._home.committer, host.clock)
 
     def _heard(self, message: dict[str, Any]) -> None:
-        mine = self._home.committer.revision
-        if message.get("type") == "changed" and message.get("revision") != mine:
+        mine = self._home.committer.revision  # 0: nothing is committed here yet
+        if message.get("type") == "changed" and (not mine or message.get("revision") != mine):
             for lane in self.lanes:
                 lane.changed_elsewhere()
 

@@ -244,24 +244,29 @@ class RedisTabs:
             self._hearing = asyncio.create_task(self._listen())
 
     async def _listen(self) -> None:
-        missed = False
         while True:
-            line = self._link.client.pubsub(ignore_subscribe_messages=True)
+            line = self._link.client.pubsub()
             try:
                 await cancellable(line.subscribe(self._channel))
-                if missed:  # whatever was said meanwhile: it is time to look
-                    self._tell({"type": "changed", "revision": 0})
                 while True:
                     said = await line.get_message(timeout=_IDLE_S)
                     if said is None:
                         await cancellable(line.ping())  # finds out whether anybody is there
+                    elif said["type"] == "subscribe":
+                        self._listens()
                     elif said["type"] == "message":
                         self._heard(said["data"])
             except (RedisError, OSError):
-                missed = True
+                pass  # what is missed until the line stands again: `_listens`
             finally:
                 await line.aclose()
             await asyncio.sleep(_AGAIN_S)
+
+    def _listens(self) -> None:
+        """From here on nothing is missed; what was said before was: it is time to look."""
+        for freed in self._freed.values():
+            freed.set()
+        self._tell({"type": "changed", "revision": 0})
 
     def _heard(self, data: bytes) -> None:
         try:
