@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,9 @@ from e2e.machines import ROOT, Device, Gateway, is_free, wait_ready_offline, wai
 from playwright.sync_api import Playwright, sync_playwright
 
 from fieldpost.testing.faultproxy import FaultProxy
+
+#: Whether the test itself failed, for its fixtures to know.
+FAILED = pytest.StashKey[bool]()
 
 
 @pytest.fixture(scope="session")
@@ -72,11 +75,22 @@ def line(gateway: Gateway, front_port: int) -> Iterator[FaultProxy]:
         yield proxy
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.when == "call":
+        item.stash[FAILED] = report.failed
+    return report
+
+
 @pytest.fixture
 def new_device(
-    playwright: Playwright, line: FaultProxy, tmp_path: Path
+    playwright: Playwright, line: FaultProxy, tmp_path: Path, request: pytest.FixtureRequest
 ) -> Iterator[Callable[..., Device]]:
-    """Makes devices that have never been here, each with a profile of its own."""
+    """Makes devices that have never been here, each with a profile of its own. Where the test
+    fails, what they last showed is part of its report."""
     made: list[Device] = []
 
     def make(**options: object) -> Device:
@@ -85,7 +99,9 @@ def new_device(
         return device
 
     yield make
-    for device in made:
+    for number, device in enumerate(made):
+        if request.node.stash.get(FAILED, False):
+            print(f"--- device {number}", device.last_words(), sep="\n")
         device.close()
 
 

@@ -30,6 +30,15 @@ BOOT_MS = 90_000
 STEP_MS = 30_000
 expect.set_options(timeout=STEP_MS)
 
+#: What a tab shows and how its service workers stand; null until that is known.
+TOLD = """() => {
+  globalThis.TOLD ??= navigator.serviceWorker.getRegistrations().then((all) => {
+    TOLD.text = all.map(({ scope, installing, waiting, active }) =>
+      [scope, ...[installing, waiting, active].map((one) => one?.state)].join(' '));
+  });
+  return TOLD.text && [document.title, ...TOLD.text, document.body.innerText].join('\\n');
+}"""
+
 
 def free_port() -> int:
     """A port that stays free until it is used: below those that connections are given (from 32768
@@ -138,6 +147,18 @@ class Device:
     def watch(self, page: Page) -> None:
         page.on("console", lambda m: self.console.append(f"{m.type}: {m.text}"))
         page.on("pageerror", lambda e: self.console.append(f"pageerror: {e}"))
+
+    def last_words(self) -> str:
+        """What its tabs show, how their service workers stand, and the end of the console: for
+        the report of a test that failed. A tab that does not answer is given five seconds."""
+        said = []
+        for page in self.context.pages if self.context is not None else []:
+            said.append(page.url)
+            try:
+                said.append(page.wait_for_function(TOLD, timeout=5_000).json_value())
+            except Error as error:
+                said.append(f"no answer: {error.message}")
+        return "\n".join([*said, "console:", *self.console[-40:]])
 
     @contextlib.contextmanager
     def undriven(self) -> Iterator[None]:
