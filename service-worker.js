@@ -39,10 +39,28 @@ const tellAll = async () => {
   for (const client of await self.clients.matchAll()) client.postMessage(said);
 };
 
+// Chromium stops the old worker to let the new one take over. A request that comes in that moment
+// starts it again, and the new one then waits until no request has come for 30 s, or for 5 minutes.
+// So every tab is asked to hold its requests first; one that is frozen does not answer.
+const HOLD_MS = 2000;
+const held = (tab) =>
+  new Promise((resolve) => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = resolve;
+    setTimeout(resolve, HOLD_MS);
+    tab.postMessage({ type: 'HOLD' }, [port2]);
+  });
+const takeOver = async () => {
+  const tabs = await self.clients.matchAll({ includeUncontrolled: true });
+  const ours = tabs.filter(({ url }) => url.startsWith(self.registration.scope));
+  await Promise.all(ours.map(held));
+  await self.skipWaiting();
+};
+
 self.addEventListener('message', (event) => {
   const { type } = event.data ?? {};
   if (type === 'SKIP_WAITING') {
-    event.waitUntil(self.skipWaiting());
+    event.waitUntil(takeOver());
   } else if (type === 'STATUS') {
     const to = event.ports[0] ?? event.source;
     event.waitUntil(status().then((said) => to?.postMessage(said)));

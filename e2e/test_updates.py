@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from e2e.attaching import MIB, arrived_files, choose, expect_stored, some_bytes
 from e2e.machines import (
+    STEP_MS,
     Device,
     Gateway,
     expect_sent,
@@ -24,6 +26,8 @@ from fieldpost.testing.faultproxy import Fault, FaultProxy
 OPERATIONS = "/api/v1/operations"
 OFFER = "An update is ready."
 NEXT = "Fieldpost, the next version"
+#: As long as a page holds its requests for an update (`app.updates`).
+HELD_MS = 40_000
 LOOK = "navigator.serviceWorker.ready.then((registration) => registration.update())"
 VERSION = """() => new Promise((resolve) => {
   const channel = new MessageChannel();
@@ -136,6 +140,69 @@ def test_an_update_that_nobody_accepts_is_offered_again(
     page.reload()
     page.get_by_role("button", name="Update now").click()
     expect(page).to_have_title(NEXT)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("sender", ["this tab", "the other tab"])
+def test_an_update_in_the_middle_of_sending(
+    device: Device, gateway: Gateway, line: FaultProxy, tree: Path, tmp_path: Path, sender: str
+) -> None:
+    """Each tab holds its requests for the moment in which the new version takes over: one that
+    reached the old one then would keep it for minutes."""
+    file = some_bytes(tmp_path / "film.bin", 40 * MIB)
+    page = device.open()
+    wait_ready_offline(page)
+    line.fault = Fault("slow", methods=("PUT",), seconds=0.2)
+    choose(page, file)
+    expect_stored(page, "film.bin")
+    save_ticket(page, "Film of the belt")
+    line.wait_for("slow", 2)
+    other = device.tab()
+    wait_ready_offline(other)
+    bring_out_next(tree)
+    page.evaluate(LOOK)
+    asks, stays = (page, other) if sender == "this tab" else (other, page)
+    expect(asks.get_by_text(OFFER)).to_be_visible()
+    assert line.counts["slow"] < 40, "it is still being sent"
+    asks.get_by_role("button", name="Update now").click()
+    expect(asks).to_have_title(NEXT, timeout=15_000)
+    assert stays.title() == "Fieldpost"
+    line.fault = Fault()
+    for tab in (page, other):
+        expect_sent(tab, "Film of the belt")
+    assert gateway.inbox() == ["Film of the belt"]
+    assert arrived_files(gateway) == {"film.bin": file.read_bytes()}
+
+
+@pytest.mark.full
+def test_an_update_that_cannot_take_over_says_what_to_do(
+    device: Device, gateway: Gateway, tree: Path
+) -> None:
+    """A page that knows nothing of holding its requests (an old version's, or another's)."""
+    page = device.open()
+    wait_ready_offline(page)
+    strange = device.tab("/static/manage.html")
+    strange.evaluate("globalThis.ASKING = setInterval(() => fetch('/healthz'), 20)")
+    bring_out_next(tree)
+    page.evaluate(LOOK)
+    page.get_by_role("button", name="Update now").click()
+    expect(page.get_by_text("Updating…")).to_be_visible()
+    save_ticket(page, "Saved meanwhile")
+    refused = page.get_by_text("The update could not start")
+    expect(refused).to_be_visible(timeout=HELD_MS + STEP_MS)
+    assert page.title() == "Fieldpost"
+    expect_sent(page, "Saved meanwhile")  # what sends was started again
+    # As it says.
+    assert device.context is not None
+    blank, workers = device.context.new_page(), device.context.service_workers
+    assert len(workers) == 2, "the old one and the next"
+    for tab in (strange, page):
+        tab.close()
+    until(blank, lambda: len(device.context.service_workers) == 1)
+    blank.goto(device.url)
+    expect(blank).to_have_title(NEXT)
+    expect_sent(blank, "Saved meanwhile")
+    assert gateway.inbox() == ["Saved meanwhile"]
 
 
 @pytest.mark.parametrize("start", variants("plainly", full=["from its snapshot"]))

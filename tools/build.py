@@ -18,7 +18,7 @@ from pathlib import Path
 from tools import assets, wheels
 from tools.bundle import bundle
 from tools.node import install_modules
-from tools.pack import MICROPYTHON, add_preloads, pack_app
+from tools.pack import MICROPYTHON, PAGES, add_preloads, pack_app
 from tools.paths import (
     DIST,
     GLUE,
@@ -80,6 +80,19 @@ def _copy(source: Path, tree: Path) -> None:
     shutil.copyfile(source, target)
 
 
+def add_icons(tree: Path) -> None:
+    """Put the drawings into the pages. Beside them each would be a request at the moment in which
+    it is first shown, and a new version of the app takes over from a page that asks for nothing."""
+    drawings = tree / "static/icons/ui.svg"
+    text = drawings.read_text()
+    drawings.unlink()
+    for page in PAGES:
+        path = tree / page
+        head, body, rest = path.read_text().partition("<body")
+        start, end, rest = rest.partition(">\n")
+        path.write_text(head + body + start + end + text + rest)
+
+
 def add_wheels(tree: Path) -> dict[str, object]:
     """Wheels and lock; returns what the interpreter wrapper has to know about them."""
     found = [*wheels.download_pinned(), wheels.build_own(WORK / "own")]
@@ -139,6 +152,7 @@ def make_tree(tree: Path) -> None:
     tree.mkdir(parents=True)
     build_glue()
     copy_sources(tree)
+    add_icons(tree)
     copy_vendored(tree)
     shutil.copyfile(GLUE, tree / "static/vendor/fieldpost-glue.js")
     pack_app(tree)

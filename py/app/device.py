@@ -17,6 +17,7 @@ window = js.window
 DRAFT_SLOTS = 8
 #: A reloaded page may be up before the one it replaces has let go of its lock.
 RELOAD_WAIT_MS = 1000
+LATE = "late"
 TIME_MAX_MS = 8640000000000000  # a JavaScript Date beyond this throws
 PHOTO_LONGEST_PX = 1600
 PHOTO_QUALITY = 0.85
@@ -308,6 +309,16 @@ def iso(at):
     if not isinstance(at, int) or abs(at) > TIME_MAX_MS:
         return None
     return js.Date.new(float(at)).toISOString()
+
+
+def later(ms):
+    """A promise of `LATE` after a while, for `first`."""
+    return js.Promise.new(lambda resolve, _reject: js.setTimeout(lambda: resolve(LATE), ms))
+
+
+def first(*promises):
+    """What the first of these promises comes to."""
+    return js.Promise.race(js.Array.of(*promises))
 
 
 async def copy_text(text):

@@ -27,7 +27,7 @@ def flat(children):
 
 def icon(name):
     """A drawing beside words that say the same: hidden from assistive technology."""
-    use = h("use", {"href": "./static/icons/ui.svg#" + name})
+    use = h("use", {"href": "#icon-" + name})
     return h("svg", {"class": "icon", "aria-hidden": "true"}, use)
 
 

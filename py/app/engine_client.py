@@ -21,7 +21,6 @@ PING_WAIT_MS = 7000
 START_WAIT_MS = 120000
 RESTART_AFTER_MS = (0, 2000, 5000, 15000, 60000)
 
-_LATE = "late"
 _GONE = "gone"
 
 
@@ -34,11 +33,6 @@ class EngineError(Exception):
         self.message = error.get("message") or "The engine could not do this."
         self.todo = error.get("todo") or ""
         self.fields = error.get("fields") or {}
-
-
-def _later(ms):
-    """A promise that says `_LATE` after a while."""
-    return js.Promise.new(lambda resolve, _reject: js.setTimeout(lambda: resolve(_LATE), ms))
 
 
 class EngineClient:
@@ -54,6 +48,8 @@ class EngineClient:
         self._let_go = None
         self._gone = self._new_gone()
         self._up = asyncio.Event()
+        self._may_run = asyncio.Event()
+        self._may_run.set()
         self._starts = 0
 
     def _new_gone(self):
@@ -99,9 +95,19 @@ class EngineClient:
     async def _ask(self, worker, method, args):
         asked = worker.call(method, json.dumps(args or {}))
         try:
-            return await js.Promise.race(js.Array.of(asked, self._gone))
+            return await device.first(asked, self._gone)
         except JsException as error:
             return json.dumps({"error": {"code": "QUEUE_ERROR", "message": str(error.args[2])}})
+
+    def halt(self):
+        """End the worker: none runs, and nothing of it asks for anything, until `resume`."""
+        self._may_run.clear()
+        self._up.clear()
+        self._worker = None
+        self._end()
+
+    def resume(self):
+        self._may_run.set()
 
     async def run(self):
         """Start, watch, replace; for the life of the page.
@@ -118,30 +124,35 @@ class EngineClient:
                 self._on_state("up", "")
                 self._up.set()
                 await self._watch()
+            self._up.clear()
+            self._worker = None
+            if not self._may_run.is_set():
+                await self._may_run.wait()
+                failures = 0
+                self._on_state("starting", "")
+            elif problem is None:
                 self._on_state("restarting", "")
             else:
                 failures += 1
                 self._on_state("failed" if failures > 1 else "restarting", problem)
-            self._up.clear()
-            self._worker = None
             await asyncio.sleep_ms(RESTART_AFTER_MS[min(failures, len(RESTART_AFTER_MS) - 1)])
-            self._replace()
+            self._end()
+            self._gone = self._new_gone()
+            self._put()
 
     async def _start(self):
         """Wait for the worker; None when it answers, else what went wrong."""
         asked = workers[self._script.getAttribute("name")]
         try:
-            worker = await js.Promise.race(js.Array.of(asked, _later(START_WAIT_MS)))
+            worker = await device.first(asked, self._gone, device.later(START_WAIT_MS))
+            if isinstance(worker, str):
+                return "it did not start within two minutes."
+            asked = worker.call("ping", "{}")
+            answer = await device.first(asked, self._gone, device.later(START_WAIT_MS))
         except JsException as error:
             return str(error.args[2]).strip().split("\n")[-1]
-        if isinstance(worker, str):
-            return "it did not start within two minutes."
-        asked = js.Promise.race(js.Array.of(worker.call("ping", "{}"), _later(START_WAIT_MS)))
-        try:
-            if await asked == _LATE:
-                return "it started, but does not answer."
-        except JsException as error:
-            return str(error.args[2])
+        if answer in (device.LATE, _GONE):
+            return "it started, but does not answer."
         self._worker = worker
         return None
 
@@ -149,28 +160,29 @@ class EngineClient:
         """Returns when the worker no longer answers."""
         while True:
             await asyncio.sleep_ms(PING_EVERY_MS)
+            if self._worker is None:  # halted
+                return
             asked_at = device.now()
             asked = self._worker.call("ping", "{}")
             try:
-                answer = await js.Promise.race(js.Array.of(asked, _later(PING_WAIT_MS)))
+                answer = await device.first(asked, self._gone, device.later(PING_WAIT_MS))
             except JsException:
                 return
             # A page that was frozen finds its own timer due before the answer: ask again.
-            if answer == _LATE and device.now() - asked_at < 2 * PING_WAIT_MS:
+            late = answer == device.LATE and device.now() - asked_at < 2 * PING_WAIT_MS
+            if late or answer == _GONE:
                 return
 
-    def _replace(self):
-        """End the old worker and put a new one, under a new name, in its place."""
+    def _end(self):
+        """End the worker and whatever waits for it."""
         self._let_go(_GONE)
-        self._gone = self._new_gone()
         worker = getattr(self._script, "xworker", None)
         if worker is not None:
             worker.terminate()
         self._script.remove()
-        self._put()
 
     def _put(self):
-        """Have PyScript start a worker, each under a name of its own."""
+        """Have PyScript start a worker, each under a new name."""
         self._starts += 1
         name = self._name if self._starts == 1 else f"{self._name}-{self._starts}"
         script = js.document.createElement("script")

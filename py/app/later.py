@@ -57,7 +57,7 @@ def devices(app):
 def updates(app):
     from app.updates import Updates
 
-    return Updates(app.cached, app.update_waits)
+    return Updates(app.cached, app.update_waits, app.hold, app.task)
 
 
 def system_info(seen):

@@ -256,7 +256,9 @@ class App(Page, Keeping):
         self._settle_ready()
         self.refresh_soon()
         await asyncio.sleep_ms(TICK_MS)  # after whatever the person is waiting for
-        await self.updates.snapshot()
+        if self.engine.up:
+            await self.updates.check()
+            await self.updates.snapshot()
 
     async def tell_device(self):
         """The engine's worker cannot see whether anybody looks, nor the battery."""
@@ -288,13 +290,31 @@ class App(Page, Keeping):
         self.task(self.update_now())
 
     async def update_now(self):
+        if self._cannot_reload():
+            return
+        told = self.notes.add("Updating…", stay=True)
+        self.engine.halt()
+        taken_over = await self.updates.take_over()
+        for kind in self.forms:
+            await self.forms[kind].keep()
+        if taken_over and not self._cannot_reload():
+            dom.reload()
+            return
+        self.engine.resume()
+        self.notes.close(told)
+        if not taken_over:
+            text = "The update could not start: a tab is busy. Close all tabs of this app, then open it."
+            self.notes.add(text, "bad", stay=True)
+
+    def _cannot_reload(self):
         if self.state["kept"]:
             text = "Not yet: what is not saved would be lost. Make a rescue file of it first."
             self.notes.add(text, "bad")
-            return
-        for kind in self.forms:
-            await self.forms[kind].keep()
-        self.updates.accept()
+        return bool(self.state["kept"])
+
+    async def hold(self, held):
+        """While an update takes over no tab may ask for anything: `Updates`."""
+        await self.engine.tell("link", {"online": dom.online() and not held})
 
     def submitted(self, form):
         """A form of About."""

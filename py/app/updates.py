@@ -4,20 +4,26 @@ import json
 
 import js
 
+from app import device
 from app.device import DeviceError, promised
 
 SKIP = '{"type": "SKIP_WAITING"}'
 STATUS = '{"type": "STATUS"}'
+#: Without requests Chromium ends a worker after 30 s at the latest, and the next takes over.
+HELD_MS = 40000
 
 
 class Updates:
-    """``on_cached(ready)``: whether every file of the app is kept; ``on_update()``: one waits."""
+    """``on_cached(ready)``: whether every file of the app is kept; ``on_update()``: one waits;
+    ``on_hold(held)``: no requests from here while an update takes over, or again (awaited)."""
 
-    def __init__(self, on_cached, on_update):
+    def __init__(self, on_cached, on_update, on_hold, run):
         self._on_cached = on_cached
         self._on_update = on_update
+        self._on_hold = on_hold
+        self._run = run
         self._registration = None
-        self._asked = False
+        self._waiting = []  # for another version to be in control
 
     async def start(self):
         container = getattr(js.window.navigator, "serviceWorker", None)
@@ -45,8 +51,11 @@ class Updates:
 
     def _said(self, event):
         told = json.loads(js.JSON.stringify(event.data) or "null")
-        if isinstance(told, dict) and told.get("type") == "STATUS":
+        said = told.get("type") if isinstance(told, dict) else None
+        if said == "STATUS":
             self._on_cached(bool(told.get("ready")))
+        elif said == "HOLD":
+            self._run(self._hold(event.ports[0]))
 
     def _found(self, _event):
         worker = self._registration.installing
@@ -59,18 +68,29 @@ class Updates:
         if registration.waiting is not None and registration.active is not None:
             self._on_update()
 
-    def accept(self):
-        """Let the waiting worker take over; the page reloads when it has."""
-        self._asked = True
+    async def take_over(self):
+        """Have the waiting version take over; whether it has. Another tab may have done it."""
         waiting = self._registration.waiting if self._registration else None
         if waiting is None:
-            js.window.location.reload()
-        else:
-            waiting.postMessage(js.JSON.parse(SKIP))
+            return True
+        waiting.postMessage(js.JSON.parse(SKIP))
+        return await self._taken_over()
+
+    async def _taken_over(self):
+        changed = js.Promise.new(lambda resolve, _reject: self._waiting.append(resolve))
+        return await device.first(changed, device.later(HELD_MS)) != device.LATE
 
     def _controller_changed(self, _event):
-        if self._asked:  # never under the hands of somebody who did not ask (another tab did)
-            js.window.location.reload()
+        waiting, self._waiting = self._waiting, []
+        for resolve in waiting:
+            resolve("changed")
+
+    async def _hold(self, port):
+        """A version is about to take over: it is told as soon as nothing more comes from here."""
+        await self._on_hold(True)
+        port.postMessage("held")
+        await self._taken_over()
+        await self._on_hold(False)
 
     async def check(self):
         """Look for a newer version; quietly nothing without a network."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import fnmatch
 import re
 from pathlib import Path
 
@@ -165,3 +166,12 @@ def test_no_proxy_of_javascript_at_import_time() -> None:
             if isinstance(node, ast.Import | ast.ImportFrom):
                 names = {a.name for a in node.names} | {getattr(node, "module", "") or ""}
                 assert not {n.split(".")[0] for n in names} & {"js", "pyodide_js"}, path
+
+
+def test_every_folder_of_tests_is_looked_into(pytestconfig: pytest.Config) -> None:
+    """pytest passes over folders of some names without a word: `build`, `dist`, `venv` …"""
+    passed_over = pytestconfig.getini("norecursedirs")
+    tests = [p.relative_to(ROOT) for top in ("tests", "e2e") for p in (ROOT / top).rglob("test_*")]
+    assert tests
+    folders = {part for path in tests for part in path.parent.parts}
+    assert not {name for name in folders for p in passed_over if fnmatch.fnmatch(name, p)}

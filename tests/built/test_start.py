@@ -86,7 +86,7 @@ DAMAGE = """async () => {
 SNAPSHOTS = "caches.open('fieldpost-snapshot').then((c) => c.keys()).then((k) => k.length)"
 
 NEEDS_CPYTHON = re.compile(r"^(import|from) (sqlite3|cryptography|httpx|jwcrypto|redis)\b", re.M)
-OTHER_HOSTS = ("fieldpost.hosts.cpython", "fieldpost.testing")
+OTHER_HOSTS = ("fieldpost.hosts.cpython", "fieldpost.stores.redis", "fieldpost.testing")
 
 
 def publish(tree: Path, note: str = "") -> None:
@@ -168,6 +168,7 @@ def visit(context: BrowserContext, host: Host) -> Callable[[], Visit]:
     return lambda: Visit(context, host.url)
 
 
+@pytest.mark.full
 def test_a_first_visit_asks_for_listed_files_only_and_then_works_offline(
     visit: Callable[[], Visit], host: Host, tree: Path
 ) -> None:
@@ -197,6 +198,7 @@ def test_a_first_visit_asks_for_listed_files_only_and_then_works_offline(
     assert offline.facts["modules"] == first.facts["modules"]
 
 
+@pytest.mark.full
 def test_a_start_from_the_snapshot(visit: Callable[[], Visit], host: Host) -> None:
     plain = visit()
     install_worker(plain.page)
