@@ -303,7 +303,7 @@ class App(Page, Keeping):
         self.engine.resume()
         self.notes.close(told)
         if not taken_over:
-            text = "The update could not start: a tab is busy. Close all tabs of this app, then open it."
+            text = "The update could not start: a tab is busy. Close every tab of it, then open it."
             self.notes.add(text, "bad", stay=True)
 
     def _cannot_reload(self):
