@@ -303,8 +303,12 @@ class App(Page, Keeping):
         self.engine.resume()
         self.notes.close(told)
         if not taken_over:
-            text = "The update could not start: a tab is busy. Close every tab of it, then open it."
-            self.notes.add(text, "bad", stay=True)
+            self.notes.add(
+                "The update could not start: another tab is busy. "
+                "Close all tabs of this app, then open it again. Nothing is lost.",
+                "bad",
+                stay=True,
+            )
 
     def _cannot_reload(self):
         if self.state["kept"]:
