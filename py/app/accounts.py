@@ -25,16 +25,13 @@ class Accounts:
 
     async def _sign_in(self, name):
         app = self._app
-        if app.state["kept"]:
-            text = "Not yet: what is not saved would be lost. Make a rescue file of it first."
-            app.notes.add(text, "bad")
+        if not app.may_leave():
             return
         if not app.state["online"]:
             app.notes.add("There is no network to sign in over. Try again when there is one.")
             return
         try:
-            for kind in app.forms:
-                await app.forms[kind].keep()
+            await app.keep_drafts()
             args = {"name": name, "redirect_uri": dom.home()}
             told = await app.engine.call("sign_in_at", args)
         except DeviceError as error:

@@ -290,14 +290,13 @@ class App(Page, Keeping):
         self.task(self.update_now())
 
     async def update_now(self):
-        if self._cannot_reload():
+        if not self.may_leave():
             return
-        told = self.notes.add("Updating…", stay=True)
+        told = self.notes.add("Updating…", "busy", stay=True)
         self.engine.halt()
         taken_over = await self.updates.take_over()
-        for kind in self.forms:
-            await self.forms[kind].keep()
-        if taken_over and not self._cannot_reload():
+        await self.keep_drafts()
+        if taken_over and self.may_leave():
             dom.reload()
             return
         self.engine.resume()
@@ -310,11 +309,16 @@ class App(Page, Keeping):
                 stay=True,
             )
 
-    def _cannot_reload(self):
+    def may_leave(self):
+        """Whether the page may go away by what a person chose; else that is told."""
         if self.state["kept"]:
             text = "Not yet: what is not saved would be lost. Make a rescue file of it first."
             self.notes.add(text, "bad")
-        return bool(self.state["kept"])
+        return not self.state["kept"]
+
+    async def keep_drafts(self):
+        for kind in self.forms:
+            await self.forms[kind].keep()
 
     async def hold(self, held):
         """While an update takes over no tab may ask for anything: `Updates`."""

@@ -15,13 +15,14 @@ from typing import Any
 
 from tests.destinations import roundup
 
+from fieldpost.destinations.base import Discovered
 from fieldpost.destinations.gateway import GatewayDestination
 from fieldpost.ports import Response, Store, Transport
 from fieldpost.testing import vendors
 from fieldpost.testing.adaptercontract import Bench
 from fieldpost.testing.adaptercontract.bench import Factory
 from fieldpost.testing.fakes import FakeClock, FakeGateway
-from fieldpost.testing.vendors import jira
+from fieldpost.testing.vendors import jira, salesforce
 from fieldpost.testing.vendors.base import Ask, Record, Vendor, answer
 
 DEVICE = "00000000-0000-7000-8000-00000000000d"
@@ -107,11 +108,20 @@ def warehouse(clock: FakeClock) -> Bench:
     return Bench(adapter, fake, clock, kind="order", payload=order, kinds=[_GUIDE.ORDER])
 
 
+def not_unique(clock: FakeClock) -> Bench:
+    """An org whose field for the item's id is not Unique, which the adapter has heard."""
+    adapter, fake, credentials = salesforce.bench(clock)
+    fake.fields[adapter.external_id_field]["unique"] = False
+    adapter.learn(Discovered(weaker="checked"))
+    return Bench(adapter, fake, clock, credentials)
+
+
 def _factories() -> dict[str, Factory]:
     found: dict[str, Factory] = {
         "gateway": gateway,
         "warehouse": warehouse,
         "roundup": roundup.bench,
+        "salesforce-not-unique": not_unique,
         "jira-datacenter": partial(jira.bench, flavour="datacenter"),
     }
     for module in pkgutil.iter_modules(vendors.__path__):

@@ -83,6 +83,15 @@ def test_a_site_with_other_priorities_leaves_the_form_usable_and_says_so(name: s
     assert [note for note in found.notes if field in note.lower()]
 
 
+def test_a_set_up_that_allows_less_is_not_called_sure() -> None:
+    adapter, fake, credentials = salesforce.bench(FakeClock())
+    found = talk(adapter.discover(), fake, credentials)
+    assert entry("cases", "Cases", adapter, found, "online")["guarantee"] == "strong"
+    fake.fields[adapter.external_id_field]["unique"] = False
+    found = talk(adapter.discover(), fake, credentials)
+    assert entry("cases", "Cases", adapter, found, "online")["guarantee"] == "checked"
+
+
 # --- the two ways of saying what a map does not fit ----------------------------------------------
 
 

@@ -482,3 +482,4 @@ def test_what_the_keys_field_lacks(change: dict[str, Any] | None, note: str) -> 
     assert known is not None
     (said_,) = known.notes
     assert note in said_
+    assert known.weaker == ("checked" if note == "not Unique" else None)

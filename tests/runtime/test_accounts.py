@@ -13,6 +13,7 @@ import pytest
 from tests.runtime.worlds import DEVICE, RING
 
 from fieldpost.destinations.adapter import Adapter
+from fieldpost.destinations.base import Discovered
 from fieldpost.destinations.direct import Direct, read_direct
 from fieldpost.destinations.fieldmap import Rule
 from fieldpost.destinations.gateway import GatewayDestination
@@ -228,6 +229,36 @@ async def test_what_was_said_of_another_field_map_is_asked_again(desk: Desk) -> 
     assert "summary" in (await offered(again))["required"]
     await again.queue.sync()
     assert asked_what_it_wants(desk) == 2
+
+
+async def test_an_org_whose_key_is_not_unique_is_promised_less_and_says_so() -> None:
+    desk = salesforce()
+    inner: Any = desk.desk.inner
+    key = inner.fields["Fieldpost_Id__c"]
+    key["unique"] = False
+    tab = await desk.open()
+    await desk.sign_in(tab)
+
+    async def told(tab: Tab) -> tuple[str, int, str]:
+        await tab.queue.sync()
+        given = await tab.queue.catalogue() or {}
+        (entry,) = given["destinations"]
+        return entry["guarantee"], len(entry["notes"]), desk.one.adapter.declaration.guarantee
+
+    assert await told(tab) == ("checked", 1, "checked")
+    key["unique"] = True
+    desk.clock.advance(ASKED_EVERY_MS)
+    tab.queue.nudge(ask_now=True)
+    assert await told(tab) == ("strong", 0, "strong")
+    key["unique"] = False
+    desk.clock.advance(ASKED_EVERY_MS)
+    tab.queue.nudge(ask_now=True)
+    assert await told(tab) == ("checked", 1, "checked")
+    desk.one.adapter.learn(Discovered())  # as in a process that has just started
+    again = await desk.open()
+    await again.queue.start()
+    assert desk.one.adapter.declaration.guarantee == "checked"
+    await again.queue.close()
 
 
 async def test_an_answer_lost_after_the_commit_is_not_doubled(desk: Desk) -> None:

@@ -139,6 +139,7 @@ def _direct(state, lane, one, stands, more, facts, acts):
     given = (state.get("catalogue") or {}).get("destinations") or []
     entry = [each for each in given if each.get("name") == lane]
     said = "Straight from this browser. " + takes(entry[0]) if entry else None
+    notes = entry[0].get("notes") or [] if entry else []
     known, who = accounts.told(state, lane), []
     if known:
         who = accounts.account(known, one.get("waiting") or 0)
@@ -151,6 +152,7 @@ def _direct(state, lane, one, stands, more, facts, acts):
         "server-" + lane,
         one["title"],
         h("p", {"key": "takes", "class": "meta"}, said) if said else None,
+        [h("p", {"key": note, "class": "answer"}, note) for note in notes],
         who[:2],
         h("p", {"key": "stands", "class": "state " + stands[1]}, stands[0]) if stands else None,
         h("p", {"key": "way", "class": "meta"}, more) if more else None,

@@ -111,6 +111,9 @@ class Adapter:
         return None
         yield  # a script without requests
 
+    def learn(self, said: Discovered) -> None:
+        """Nothing that changes what it promises."""
+
     def probe(self) -> Request | None:
         return None
 

@@ -136,6 +136,7 @@ class Discovered:
     """What a destination says of itself, for the form to check offline; each by kind, with the
     payload's own field names. ``required``: names; ``choices``: name -> values that may be chosen;
     ``max_length``: name -> characters. ``notes``: what an administrator should know, in sentences.
+    ``weaker``: the guarantee that is left, where its set-up does not allow the declared one.
     """
 
     required: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -143,6 +144,7 @@ class Discovered:
     max_length: dict[str, dict[str, int]] = field(default_factory=dict)
     file_bytes: int | None = None
     notes: tuple[str, ...] = ()
+    weaker: Guarantee | None = None
 
 
 class Destination(Protocol):
@@ -205,6 +207,9 @@ class Destination(Protocol):
 
     def discover(self) -> Script[Discovered | None]:
         """Asks what it requires and offers; returns None where it cannot say."""
+
+    def learn(self, said: Discovered) -> None:
+        """What `discover` found, now or when last heard: the declaration may change by it."""
 
     def probe(self) -> Request | None:
         """Asks whether it is there; None where nothing less than an item tells."""

@@ -42,7 +42,7 @@ def entry(
         "name": name,
         "title": title,
         "kinds": kinds,
-        "guarantee": declared.guarantee,
+        "guarantee": said.weaker or declared.guarantee,
         "state": state,
         "limits": {
             "payload_bytes": PAYLOAD_BYTES_MAX,

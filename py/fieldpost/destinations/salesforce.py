@@ -25,6 +25,7 @@ from fieldpost.engine.model import Item
 from fieldpost.engine.outcome import Class, Outcome
 from fieldpost.ports import Manifest, Request, Response, Upload
 
+from . import salesforcewords as words
 from .adapter import Adapter
 from .answers import ONLINE, read_json, retry_after_ms
 from .base import Contact, Declaration, Discovered, Finding, Lookup, Reading, Script
@@ -37,7 +38,6 @@ from .records import (
     rules_for,
 )
 from .refusals import read_list, read_refusal, unproved
-from .salesforcewords import ID, described, holds, ids_of, key_notes, mark, plain, refusal
 
 #: A limit of the org has no ``Retry-After``; it frees itself over the day.
 _LIMIT_MS = 15 * 60_000
@@ -80,16 +80,12 @@ DEFAULT_MAP: FieldMap = {
 
 _NAME = re.compile(r"[A-Za-z]\w{0,254}", re.ASCII)
 _VERSION = re.compile(r"\d{2,3}\.0")
-_NO_SESSION = frozenset({"INVALID_SESSION_ID", "INVALID_AUTH_HEADER"})
-#: Rolled back whole, and may be taken a moment later.
-_LATER = frozenset({"UNABLE_TO_LOCK_ROW"})
 _FILES_OF = (
     "SELECT ContentDocument.LatestPublishedVersion.Description "
     "FROM ContentDocumentLink WHERE LinkedEntityId = '{}'"
 )
 #: What people call a record, by the object; another object's is asked for by ``name_field``.
 _NAMES = {"Case": "CaseNumber"}
-_FORBIDDEN = re.compile(r"INSUFFICIENT_ACCESS|API_(?:CURRENTLY_)?DISABLED")
 
 
 @dataclass
@@ -125,6 +121,7 @@ class Salesforce(Adapter):
         if wrong:
             raise ConfigError(fields=wrong)
         self.declaration = replace(self.declaration, kinds=frozenset(self.fields))
+        self._unique = self.declaration
 
     # --- cases -----------------------------------------------------------------------------------
 
@@ -143,7 +140,7 @@ class Salesforce(Adapter):
         answer = read_json(response)
         if response.status in (200, 201) and answer and answer.get("success") is True:
             record_id = answer.get("id")
-            if isinstance(record_id, str) and ID.fullmatch(record_id):
+            if isinstance(record_id, str) and words.ID.fullmatch(record_id):
                 again = answer.get("created") is False
                 return Reading(ONLINE, [self._there(item, record_id, again=again)])
         if response.status == 300 and (addresses := read_list(response)) is not None:
@@ -161,20 +158,20 @@ class Salesforce(Adapter):
         if response.status == 200 and answer is not None:
             record_id = answer.get("Id")
             mine = answer.get(self.external_id_field) == item.id
-            if mine and isinstance(record_id, str) and ID.fullmatch(record_id):
+            if mine and isinstance(record_id, str) and words.ID.fullmatch(record_id):
                 there = self._there(item, record_id, again=True)
                 return Finding(ONLINE, replace(there, remote_name=self._name(answer)))
             return Finding(ONLINE)
         if response.status == 300:
             return self._several(item, read_list(response) or [])
-        said = refusal(response)
+        said = words.refusal(response)
         if response.status == 404 and said is not None and said.code == "NOT_FOUND":
             # The same code says that the field is not there, which proves nothing of the case.
             return Finding(ONLINE, absent=not self._about_key(said.text))
         return Finding(self._failure(response, item.kind)[0])
 
     def _several(self, item: Item, addresses: Sequence[Any]) -> Finding:
-        found = ids_of(addresses)
+        found = words.ids_of(addresses)
         if not found:
             return Finding(ONLINE)
         there = self._there(item, found[0], again=True)
@@ -182,7 +179,7 @@ class Salesforce(Adapter):
         return Finding(ONLINE, replace(there, text=text), doubled=len(found) > 1)
 
     def _times(self, addresses: Sequence[Any]) -> str:
-        found = ids_of(addresses)
+        found = words.ids_of(addresses)
         count = str(len(found)) if len(found) > 1 else "Several"
         named = f" ({', '.join(found)})" if found else ""
         return f"{count} records{named} have this {self.external_id_field}"
@@ -213,7 +210,7 @@ class Salesforce(Adapter):
         """One request makes the file and hangs it on the case. Its description has the file's id,
         by which it is known again (its MD5 over there cannot be compared: this device has SHA-256
         of each part)."""
-        if not ID.fullmatch(remote_id):
+        if not words.ID.fullmatch(remote_id):
             text = "This is no id of a Salesforce record, so no file can follow it."
             return Reading(ONLINE, [Outcome(Class.PERMANENT, "MALFORMED_ID", text)])
         if again:
@@ -231,7 +228,7 @@ class Salesforce(Adapter):
         entity = {
             "Title": manifest.name[:255],
             "PathOnClient": manifest.name[:500],
-            "Description": mark(manifest),
+            "Description": words.mark(manifest),
             "FirstPublishLocationId": remote_id,
         }
         # Of the file's own id, which is random: it does not stand in the file.
@@ -243,7 +240,7 @@ class Salesforce(Adapter):
             f"{canonical(entity).decode()}\r\n"
             f"--{boundary}\r\n"
             'Content-Disposition: form-data; name="VersionData"; '
-            f'filename="{plain(manifest.name)}"\r\n'
+            f'filename="{words.plain(manifest.name)}"\r\n'
             "Content-Type: application/octet-stream\r\n\r\n"
         ).encode()
         request = self._request("POST", "sobjects/ContentVersion")
@@ -263,7 +260,7 @@ class Salesforce(Adapter):
             if answer is None or not isinstance(rows, list):
                 contact, outcome = self._failure(response, "")
                 return Reading(contact, [outcome])
-            if any(holds(row, manifest) for row in rows):
+            if any(words.holds(row, manifest) for row in rows):
                 return Reading(ONLINE, [Outcome(Class.ACCEPTED)])
             _, found, rest = str(answer.get("nextRecordsUrl") or "").partition("/query/")
             path = f"query/{rest}" if found else None
@@ -292,12 +289,20 @@ class Salesforce(Adapter):
         if not isinstance(found, list):
             return None
         rows = {str(row.get("name")): row for row in found if isinstance(row, dict)}
-        notes = key_notes(self.external_id_field, rows.get(self.external_id_field))
+        key = rows.get(self.external_id_field)
+        notes = words.key_notes(self.external_id_field, key)
         for name in sorted({rule.to.partition(".")[0] for r in self.fields.values() for rule in r}):
             if name not in rows and f"{name}Id" not in rows:
                 notes.append(f"{self.object_name} has no field {name} that this user may see.")
-        seen = [described(row) for row in rows.values() if row.get("createable") is True]
-        return discovered(self.fields, seen, file_bytes=_FILE_BYTES, notes=notes)
+        seen = [words.described(row) for row in rows.values() if row.get("createable") is True]
+        said = discovered(self.fields, seen, file_bytes=_FILE_BYTES, notes=notes)
+        unique = key is None or key.get("unique") is True  # without a key nothing arrives at all
+        return said if unique else replace(said, weaker="checked")
+
+    def learn(self, said: Discovered) -> None:
+        self.declaration = self._unique
+        if said.weaker is not None:
+            self.declaration = replace(self._unique, guarantee=said.weaker, lookup=words.NOT_UNIQUE)
 
     # --- helpers ---------------------------------------------------------------------------------
 
@@ -315,7 +320,7 @@ class Salesforce(Adapter):
         return self.external_id_field.lower() in text.lower() or "external id field" in text.lower()
 
     def _failure(self, response: Response, kind: str) -> tuple[Contact, Outcome]:
-        said = refusal(response)
+        said = words.refusal(response)
         if said is not None:
             fields = payload_fields(self.fields.get(kind, ()), said.fields)
             said = replace(said, fields=fields)
@@ -323,7 +328,7 @@ class Salesforce(Adapter):
         code = said.code if said is not None else None
         if said is None or code is None or response.status < 400:
             return contact, outcome
-        if code in _NO_SESSION:
+        if code in words.NO_SESSION:
             contact = Contact("signed_out", said.text)
             return contact, replace(outcome, cls=Class.AUTH, lane=True, fields={})
         if code == "REQUEST_LIMIT_EXCEEDED":
@@ -333,11 +338,11 @@ class Salesforce(Adapter):
             )
         if code == "STORAGE_LIMIT_EXCEEDED":  # a text may pass where a file does not
             return ONLINE, replace(outcome, cls=Class.RATE_LIMITED, retry_after_ms=_LIMIT_MS)
-        if code in _LATER and response.status < 500:
+        if code in words.LATER and response.status < 500:
             return ONLINE, replace(outcome, cls=Class.TRANSIENT)
         if code == "DUPLICATE_VALUE" and self._about_key(said.text):
             # Another sender's upsert was first: the lookup finds its case.
             return ONLINE, replace(outcome, cls=Class.UNKNOWN, fields={})
-        if outcome.cls is Class.PERMANENT and _FORBIDDEN.match(code):
+        if outcome.cls is Class.PERMANENT and words.FORBIDDEN.match(code):
             outcome = replace(outcome, cls=Class.PERMISSION)
         return contact, outcome

@@ -9,11 +9,20 @@ from typing import Any
 from fieldpost.ports import Manifest, Response
 
 from .answers import read_json
+from .base import Lookup
 from .records import Described
 from .refusals import Refusal, read_list
 
 #: Of a record.
 ID = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?")
+#: Codes of its refusals.
+NO_SESSION = frozenset({"INVALID_SESSION_ID", "INVALID_AUTH_HEADER"})
+FORBIDDEN = re.compile(r"INSUFFICIENT_ACCESS|API_(?:CURRENTLY_)?DISABLED")
+#: Rolled back whole, and may be taken a moment later.
+LATER = frozenset({"UNABLE_TO_LOCK_ROW"})
+#: Where the field for the id is not Unique, a request that comes late makes a second record: it is
+#: given the time of one before it is looked for, and what may have left late is looked for again.
+NOT_UNIQUE = Lookup(settle_ms=60_000)
 
 
 def refusal(response: Response) -> Refusal | None:
@@ -60,7 +69,10 @@ def key_notes(name: str, row: dict[str, Any] | None) -> list[str]:
     if row.get("externalId") is not True:
         notes.append(f"The field {name} is not marked as External ID: nothing can be sent.")
     if row.get("unique") is not True:
-        notes.append(f"The field {name} is not Unique: two cases of one item could come about.")
+        notes.append(
+            f"The field {name} is not Unique, so after a fault a record is looked for and sent "
+            "again a minute later. Make it Unique."
+        )
     length = row.get("length")
     if type(length) is not int or length < 36:
         notes.append(f"The field {name} is too short for an id, which has 36 characters.")

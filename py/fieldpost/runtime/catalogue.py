@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
+from collections.abc import Iterator
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -73,22 +75,34 @@ async def discovered(
     heard, now = await _heard(host.store, lane), host.clock.now()
     fresh = every_ms is None or (heard and 0 <= now - heard["at"] < every_ms)
     if host.link.online and not fresh:
-        try:
+        said = None
+        with _logged(lane):
             script = guarded(lane.destination).discover()
             said, _ = await converse(script, of_transport(host.transport))
-        except AdapterError as error:
-            log.warning("lane %s: %s", lane.lane, error.message)
-            said = None
         if isinstance(said, Discovered):
             heard = {"at": now, "map": _mark(lane), "said": asdict(said)}
             await committer.commit(Change(side={(_SAID, lane.lane): json.dumps(heard)}))
-    return _said(heard)
+    told = _said(heard)
+    if told is not None:
+        with _logged(lane):
+            guarded(lane.destination).learn(told)
+    return told
+
+
+@contextlib.contextmanager
+def _logged(lane: Lane) -> Iterator[None]:
+    """A mistake of the adapter's is no reason to end anything else."""
+    try:
+        yield
+    except AdapterError as error:
+        log.warning("lane %s: %s", lane.lane, error.message)
 
 
 async def _entry(store: Store, lane: Lane) -> dict[str, Any]:
     state = LaneState.load(await store.side(TABLE, lane.lane)).contact
     said = _said(await _heard(store, lane)) or Discovered()
-    return entry(lane.lane, lane.title, lane.destination, said, state) | {"direct": True}
+    made = entry(lane.lane, lane.title, lane.destination, said, state)
+    return {**made, "direct": True, "notes": list(said.notes)}
 
 
 async def _heard(store: Store, lane: Lane) -> dict[str, Any] | None:

@@ -46,6 +46,14 @@ def check_one_is_asked_to_sign_in_and_told_how_many_wait():
     assert acts(shown) == ["account-in"]
 
 
+def check_what_a_set_up_lacks_is_said():
+    told = state()
+    told["catalogue"]["destinations"] = [dict(ENTRY, guarantee="checked", notes=["Not Unique."])]
+    shown = server.server(told)[0]
+    assert "Not Unique." in text_of(shown)
+    assert "Looked up before it is sent again" in text_of(shown)
+
+
 def check_who_is_signed_in_can_sign_out():
     shown = server.server(state({"signed_in": True, "as": "Anna"}))[0]
     assert "Signed in as" in text_of(shown)
