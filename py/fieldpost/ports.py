@@ -216,10 +216,16 @@ class Response:
 class NoAnswer(Exception):
     """No whole answer came: refused, cut, timed out or aborted. What the server did is unknown."""
 
-    def __init__(self, reason: str, *, sent: bool = True):
+    def __init__(self, reason: str, *, sent: bool = True, retry_after_ms: int | None = None):
         super().__init__(reason)
         self.reason = reason  # "network", "timeout", "aborted"
         self.sent = sent  # False only where it is certain that no byte left
+        #: Of a sign-in server without whose token nothing is sent: how long it asks to wait.
+        self.retry_after_ms = retry_after_ms
+
+    def before(self) -> NoAnswer:
+        """The same, of a request before the one that it was for, of which no byte left."""
+        return NoAnswer(self.reason, sent=False, retry_after_ms=self.retry_after_ms)
 
 
 class Transport(Protocol):

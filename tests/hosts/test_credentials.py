@@ -10,6 +10,8 @@ from urllib.parse import parse_qs
 
 import pytest
 
+from fieldpost.destinations.adapter import Adapter
+from fieldpost.engine.outcome import Class
 from fieldpost.hosts.cpython.credentials import (
     HIDDEN,
     CredentialTransport,
@@ -207,6 +209,17 @@ async def test_while_the_sign_in_server_is_away_nothing_leaves(
     assert wire.sent == []
     wire.instead = None
     assert (await transport.send(ASKED)).status == 200
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_how_long_a_sign_in_server_asks_to_wait(wire: Wire, status: int) -> None:
+    wire.instead = Response(status, {"retry-after": "90"}, b"")
+    with pytest.raises(NoAnswer) as none:
+        await through(wire, oauth(wire)).send(ASKED)
+    assert (none.value.sent, none.value.retry_after_ms) == (False, 90_000)
+    reading = Adapter("desk").no_answer(none.value)
+    assert (reading.contact.state, reading.contact.pause_ms) == ("limited", 90_000)
+    assert reading.outcomes[0].cls is Class.RATE_LIMITED
 
 
 async def test_after_a_401_a_sign_in_server_that_is_away_is_no_refusal(wire: Wire) -> None:

@@ -48,13 +48,18 @@ class Tab:
 
 
 class Wire(VendorTransport):
-    """`down`: paths that nobody answers."""
+    """`down`: paths that nobody answers; `busy`: that ask to wait for ten minutes."""
 
     down: tuple[str, ...] = ()
+    busy: tuple[str, ...] = ()
+    turned_away = 0
 
     async def send(self, request: Request) -> Response:
         if any(part in request.url for part in self.down):
             raise NoAnswer("network")
+        if any(part in request.url for part in self.busy):
+            self.turned_away += 1
+            return Response(429, {"retry-after": "600"}, b"", request.url)
         return await super().send(request)
 
 
@@ -349,6 +354,21 @@ async def test_while_nobody_gives_out_tokens_it_stays_signed_in(desk: Desk) -> N
     assert waiting.state is State.PENDING  # turned away at the door: not in doubt
     assert (await tab.accounts.all())[0]["signed_in"]
     desk.wire.down = ()
+    await desk.settle(tab)
+    assert (await tab.queue.get(item)).state is State.COMPLETED
+
+
+async def test_a_sign_in_server_that_asks_to_wait_is_left_alone(desk: Desk) -> None:
+    tab = await desk.open()
+    await desk.sign_in(tab)
+    await desk.settle(tab, 1)
+    desk.desk.end_tokens()
+    desk.wire.busy = (f"{desk.desk.base}/token",)
+    item = await desk.add(tab)
+    await desk.settle(tab, 9)
+    assert (await tab.queue.get(item)).state is State.PENDING
+    assert desk.wire.turned_away == 1
+    desk.wire.busy = ()
     await desk.settle(tab)
     assert (await tab.queue.get(item)).state is State.COMPLETED
 

@@ -138,6 +138,10 @@ class Adapter:
         return None
 
     def no_answer(self, failure: NoAnswer) -> Reading:
+        if (wait := failure.retry_after_ms) is not None:
+            text = "The server where one signs in asks to wait."
+            said = Outcome(Class.RATE_LIMITED, None, text, retry_after_ms=wait, lane=True)
+            return Reading(Contact("limited", text, wait), [said], whole=True)
         text = "It is not answering in time." if failure.reason == "timeout" else "No answer came."
         cls = Class.UNKNOWN if failure.sent else Class.TRANSIENT
         outcome = Outcome(cls, "QUEUE_CONNECTION_ERROR", text, lane=True)

@@ -17,7 +17,7 @@ from urllib.parse import urlencode, urlsplit
 
 from fieldpost.ports import Request, Response
 
-from .answers import read_json
+from .answers import read_json, retry_after_ms
 
 DIALECTS = ("oauth2", "supabase")
 #: A token is renewed this long before it ends, or half its time where it is shorter.
@@ -29,6 +29,8 @@ _TEXT_MOST = 200
 _LASTS_MOST = 10 * 365 * 24 * 3600
 #: Said with a 400 by some that are only busy (as RFC 6749 section 4.1.2.1 has it).
 _BUSY = "temporarily_unavailable"
+#: That ask to wait (RFC 6585 section 4, RFC 9110 section 15.6.4).
+_WAIT = (429, 503)
 
 
 class Refused(Exception):
@@ -41,7 +43,12 @@ class Refused(Exception):
 
 
 class Unanswered(Exception):
-    """No answer of the server's own: it failed, asks to wait, or somebody else answered."""
+    """No answer of the server's own: it failed, asks to wait (``retry_after_ms``, None: it does not
+    say how long), or somebody else answered."""
+
+    def __init__(self, retry_after_ms: int | None = None) -> None:
+        super().__init__()
+        self.retry_after_ms = retry_after_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,9 +172,9 @@ def granted(response: Response) -> dict[str, Any]:
     # Only the server's own words end a sign-in: a portal's 403 or a proxy's 502 do not.
     own = not said.keys().isdisjoint(("error", "error_code", "code"))
     if not own or not 400 <= response.status < 500 or response.status in (408, 429):
-        raise Unanswered
+        raise Unanswered(retry_after_ms(response.headers) if response.status in _WAIT else None)
     if said.get("error") == _BUSY:
-        raise Unanswered
+        raise Unanswered(retry_after_ms(response.headers))
     told = (_text(said, name) for name in ("error_description", "msg", "message", "error"))
     raise Refused(next(filter(None, told), "")[:_TEXT_MOST], _text(said, "error"))
 

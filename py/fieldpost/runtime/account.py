@@ -147,7 +147,8 @@ class Account:
         try:
             fresh = oauth.read_tokens(response, self._ports.clock.now(), tokens)
         except Unanswered as failure:
-            raise NoAnswer("network", sent=False) from failure
+            wait = failure.retry_after_ms
+            raise NoAnswer("network", sent=False, retry_after_ms=wait) from failure
         except oauth.Refused as refused:
             await self._keep(replace(signed, tokens=None, why=str(refused)))
             return

@@ -92,7 +92,7 @@ async def enriched(sending: Sending, intents: Sequence[bytes]) -> Sequence[bytes
     if isinstance(said, NoAnswer):
         if said.reason == "timeout":
             return intents
-        said = destination.no_answer(NoAnswer(said.reason, sent=False))
+        said = destination.no_answer(said.before())
     if not isinstance(said, Reading):
         return said
     here = [

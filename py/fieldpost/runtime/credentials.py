@@ -68,7 +68,7 @@ class CredentialTransport:
         except NotSignedIn as reason:
             return _unauthorised(request, str(reason))  # nothing leaves without a credential
         except NoAnswer as failure:  # of whoever gives out tokens
-            raise NoAnswer(failure.reason, sent=False) from failure
+            raise failure.before() from failure
         response = await send(_with(request, added))
         if response.status == 401:
             response = await self._again(request, send, credential, added, response)
@@ -90,7 +90,7 @@ class CredentialTransport:
             return refused
         except NoAnswer as failure:
             # This request was turned away, so it was not carried out.
-            raise NoAnswer(failure.reason, sent=False) from failure
+            raise failure.before() from failure
         return await send(_with(request, added))  # type: ignore[no-any-return]
 
 

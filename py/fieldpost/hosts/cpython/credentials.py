@@ -252,7 +252,7 @@ class OAuth:
         try:
             said = granted(response)
         except Unanswered as failure:
-            raise NoAnswer("network") from failure
+            raise NoAnswer("network", retry_after_ms=failure.retry_after_ms) from failure
         except Refused as refused:
             if not refused.code or response.status not in _REFUSING:
                 raise NoAnswer("network") from refused
