@@ -41,19 +41,22 @@ const tellAll = async () => {
 
 // Chromium stops the old worker to let the new one take over. A request that comes in that moment
 // starts it again, and the new one then waits until no request has come for 30 s, or for 5 minutes.
-// So every tab is asked to hold its requests first; one that is frozen does not answer.
-const HOLD_MS = 2000;
-const held = (tab) =>
+// So every tab is asked to hold its requests first, and the old worker whether it is through with
+// those it has. One that is frozen does not answer.
+const ANSWER_MS = 2000;
+const asked = (whom, type) =>
   new Promise((resolve) => {
     const { port1, port2 } = new MessageChannel();
     port1.onmessage = resolve;
-    setTimeout(resolve, HOLD_MS);
-    tab.postMessage({ type: 'HOLD' }, [port2]);
+    setTimeout(resolve, ANSWER_MS);
+    whom.postMessage({ type }, [port2]);
   });
 const takeOver = async () => {
+  const { scope, active } = self.registration;
   const tabs = await self.clients.matchAll({ includeUncontrolled: true });
-  const ours = tabs.filter(({ url }) => url.startsWith(self.registration.scope));
-  await Promise.all(ours.map(held));
+  const ours = tabs.filter(({ url }) => url.startsWith(scope));
+  await Promise.all(ours.map((tab) => asked(tab, 'HOLD')));
+  if (active) await asked(active, 'STATUS');
   await self.skipWaiting();
 };
 

@@ -100,9 +100,11 @@ def new_device(
 
     yield make
     for number, device in enumerate(made):
-        if request.node.stash.get(FAILED, False):
-            print(f"--- device {number}", device.last_words(), sep="\n")
-        device.close()
+        try:
+            if request.node.stash.get(FAILED, False):
+                print(f"--- device {number}", device.last_words(), sep="\n")
+        finally:
+            device.close()
 
 
 @pytest.fixture

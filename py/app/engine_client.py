@@ -19,6 +19,9 @@ PING_EVERY_MS = 2000
 PING_WAIT_MS = 7000
 #: A first start downloads and compiles; a slow phone on a slow line is given this long.
 START_WAIT_MS = 120000
+#: PyScript makes the worker a moment after its element, whether that is still there or not, and
+#: tells nobody; where it could not be made there is none to wait for.
+END_TRY_MS, END_TRIES = 20, 100
 RESTART_AFTER_MS = (0, 2000, 5000, 15000, 60000)
 
 _GONE = "gone"
@@ -50,6 +53,7 @@ class EngineClient:
         self._up = asyncio.Event()
         self._may_run = asyncio.Event()
         self._may_run.set()
+        self._halted = False  # and `run` has not seen it yet
         self._starts = 0
 
     def _new_gone(self):
@@ -66,6 +70,9 @@ class EngineClient:
 
     async def call(self, method, args=None):
         """The answer's ``ok``; raises `EngineError`. Waits while the engine is starting."""
+        if not self._may_run.is_set() and method not in REPEATABLE:
+            text = "The app is being updated. Do this again when it is done."
+            raise EngineError({"code": "QUEUE_ENGINE_GONE", "message": text})
         while True:
             await self._up.wait()
             answer = await self._ask(self._worker, method, args)
@@ -99,12 +106,13 @@ class EngineClient:
         except JsException as error:
             return json.dumps({"error": {"code": "QUEUE_ERROR", "message": str(error.args[2])}})
 
-    def halt(self):
+    async def halt(self):
         """End the worker: none runs, and nothing of it asks for anything, until `resume`."""
+        self._halted = True
         self._may_run.clear()
         self._up.clear()
         self._worker = None
-        self._end()
+        await self._end()
 
     def resume(self):
         self._may_run.set()
@@ -126,8 +134,7 @@ class EngineClient:
                 await self._watch()
             self._up.clear()
             self._worker = None
-            if not self._may_run.is_set():
-                await self._may_run.wait()
+            if self._halted:
                 failures = 0
                 self._on_state("starting", "")
             elif problem is None:
@@ -136,7 +143,9 @@ class EngineClient:
                 failures += 1
                 self._on_state("failed" if failures > 1 else "restarting", problem)
             await asyncio.sleep_ms(RESTART_AFTER_MS[min(failures, len(RESTART_AFTER_MS) - 1)])
-            self._end()
+            await self._end()
+            await self._may_run.wait()
+            self._halted = False
             self._gone = self._new_gone()
             self._put()
 
@@ -151,7 +160,7 @@ class EngineClient:
             answer = await device.first(asked, self._gone, device.later(START_WAIT_MS))
         except JsException as error:
             return str(error.args[2]).strip().split("\n")[-1]
-        if answer in (device.LATE, _GONE):
+        if self._halted or answer == device.LATE:
             return "it started, but does not answer."
         self._worker = worker
         return None
@@ -173,13 +182,16 @@ class EngineClient:
             if late or answer == _GONE:
                 return
 
-    def _end(self):
+    async def _end(self):
         """End the worker and whatever waits for it."""
         self._let_go(_GONE)
-        worker = getattr(self._script, "xworker", None)
+        script, tries = self._script, END_TRIES
+        while (worker := getattr(script, "xworker", None)) is None and tries:
+            tries -= 1
+            await asyncio.sleep_ms(END_TRY_MS)
         if worker is not None:
             worker.terminate()
-        self._script.remove()
+        script.remove()
 
     def _put(self):
         """Have PyScript start a worker, each under a new name."""

@@ -53,7 +53,7 @@ def _link(app, online):
     app.state["online"] = online
     app.try_kept()
     app.show()
-    app.task(app.engine.tell("link", {"online": online}))
+    app.task(app.tell_link())
     app.refresh_soon()
 
 

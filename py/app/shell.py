@@ -64,6 +64,7 @@ class App(Page, Keeping):
         self.known = asyncio.Event()
         self._cached_now = False
         self._update_offered = False
+        self._held = False  # nothing may be asked for
         self._asked_to_persist = False
         self._battery = {}
 
@@ -247,7 +248,7 @@ class App(Page, Keeping):
         self.show()
 
     async def _engine_up(self):
-        await self.engine.tell("link", {"online": dom.online()})
+        await self.tell_link()
         await self.tell_device()
         try:
             self.state["version"] = (await self.engine.call("ping")).get("version")
@@ -256,7 +257,7 @@ class App(Page, Keeping):
         self._settle_ready()
         self.refresh_soon()
         await asyncio.sleep_ms(TICK_MS)  # after whatever the person is waiting for
-        if self.engine.up:
+        if self.engine.up and not self._held:
             await self.updates.check()
             await self.updates.snapshot()
 
@@ -293,12 +294,13 @@ class App(Page, Keeping):
         if not self.may_leave():
             return
         told = self.notes.add("Updating…", "busy", stay=True)
-        self.engine.halt()
+        await self.engine.halt()
         taken_over = await self.updates.take_over()
         await self.keep_drafts()
         if taken_over and self.may_leave():
             dom.reload()
-            return
+            # Where a form could not be kept the browser asks, and the person may have stayed.
+            await asyncio.sleep_ms(TICK_MS)
         self.engine.resume()
         self.notes.close(told)
         if not taken_over:
@@ -322,7 +324,15 @@ class App(Page, Keeping):
 
     async def hold(self, held):
         """While an update takes over no tab may ask for anything: `Updates`."""
-        await self.engine.tell("link", {"online": dom.online() and not held})
+        self._held = held
+        if not held:
+            self.engine.resume()
+        elif not self.engine.up:
+            await self.engine.halt()  # it loads its files
+        await self.tell_link()
+
+    async def tell_link(self):
+        await self.engine.tell("link", {"online": dom.online() and not self._held})
 
     def submitted(self, form):
         """A form of About."""

@@ -73,12 +73,14 @@ class Updates:
         waiting = self._registration.waiting if self._registration else None
         if waiting is None:
             return True
+        changed = self._change()
         waiting.postMessage(js.JSON.parse(SKIP))
-        return await self._taken_over()
+        return await changed != device.LATE
 
-    async def _taken_over(self):
+    def _change(self):
+        """A promise of the moment in which another version is in control, or `device.LATE`."""
         changed = js.Promise.new(lambda resolve, _reject: self._waiting.append(resolve))
-        return await device.first(changed, device.later(HELD_MS)) != device.LATE
+        return device.first(changed, device.later(HELD_MS))
 
     def _controller_changed(self, _event):
         waiting, self._waiting = self._waiting, []
@@ -87,9 +89,10 @@ class Updates:
 
     async def _hold(self, port):
         """A version is about to take over: it is told as soon as nothing more comes from here."""
+        changed = self._change()
         await self._on_hold(True)
         port.postMessage("held")
-        await self._taken_over()
+        await changed
         await self._on_hold(False)
 
     async def check(self):

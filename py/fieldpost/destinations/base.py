@@ -1,8 +1,8 @@
 """What a destination adapter is: pure functions from items to requests and from answers to
 outcomes.
 
-An adapter does no I/O and keeps no state; the runtime sends what it builds and stores what it
-reads. Success must be proved by status *and* content (invariant 10).
+An adapter does no I/O and keeps nothing of any item; the runtime sends what it builds and stores
+what it reads. Success must be proved by status *and* content (invariant 10).
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ class Queue(ByHand, Controls, Upkeep):
         """Begin to sync in the background."""
         self._logs.attach()
         await self._pauses()
-        for lane in self.routes.titled:  # before anything of theirs is taken up again
+        for lane in self.routes:  # before anything of theirs is taken up again
             await self.discovered(lane.lane, None)
         self._loop.start()
 
