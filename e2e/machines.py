@@ -180,11 +180,11 @@ class Device:
         assert self.context is not None
         return self.context.pages[0]
 
-    def tab(self, path: str = "") -> Page:
+    def tab(self) -> Page:
         assert self.context is not None
         page = self.context.new_page()
         self.watch(page)
-        page.goto(self.url + path)
+        page.goto(self.url)
         return page
 
     def pids(self) -> list[int]:
